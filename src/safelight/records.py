@@ -1,0 +1,228 @@
+"""Every record and its Arrow schema. Nothing else in the program defines columns.
+
+Each table is a tuple of `Column(name, type, doc)`; the Arrow schema, the DuckDB views and `docs/reference/tables.md` follow from
+it. Digests are raw bytes, times are ns since 1970 with a basis, names are kept raw beside a readable form.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+
+
+class Column(NamedTuple):
+    """One column: its name, its type (`bin16 bin20 bin32 bin text i8 i16 i32 i64 f64 bool list<bin32> map`), what it says."""
+
+    name: str
+    type: str
+    doc: str
+
+
+ITEMS = (
+    Column("item_id", "bin16", "SHA-256 of exhibit and origin, first 16 bytes: the place, named"),
+    Column("exhibit", "text", "label of the exhibit"),
+    Column("ordinal", "i64", "position in the listing of the exhibit (canonical order); members follow their archive"),
+    Column("member", "i64", "0 for a listed entry, else the number of the member below it, in order of reading"),
+    Column("parent_id", "bin16", "the archive, picture or document that holds this item; null for an entry of a file system"),
+    Column("origin", "text", "the chain of steps from the exhibit to the bytes; opens them again"),
+    Column("path_raw", "bin", "path inside the volume, bytes as stored"),
+    Column("path", "text", "the same, readable: control, bidi and invalid characters are escaped"),
+    Column("size", "i64", "bytes of content as the metadata say; null where unknown"),
+    Column("allocated", "i64", "bytes allocated on the volume; null where unknown"),
+    Column("state", "text", "live, deleted, orphan, overwritten, carved, embedded"),
+    Column("type", "text", "file, directory, symlink, stream, virtual, label, device, fifo, socket, member, thumbnail, unknown"),
+    Column("mtime", "i64", "last change of content, ns since 1970"),
+    Column("atime", "i64", "last access, ns since 1970"),
+    Column("ctime", "i64", "last change of metadata, ns since 1970"),
+    Column("btime", "i64", "creation, ns since 1970"),
+    Column("time_basis", "text", "utc, or local? where the file system stores local time without a zone"),
+    Column("reader", "text", "the library that gave this entry"),
+    Column("note", "text", "how sure the content is, e.g. assumed contiguous"),
+    Column("link", "bin", "target of a symbolic link, bytes as stored"),
+    Column("sha256", "bin32", "the content; null where there is none or it could not be read"),
+    Column("problem", "text", "kind of the first problem of this item; null where there is none"),
+)
+
+CONTENTS = (
+    Column("sha256", "bin32", "SHA-256"),
+    Column("sha1", "bin20", "SHA-1"),
+    Column("md5", "bin16", "MD5"),
+    Column("size", "i64", "bytes"),
+    Column("media_type", "text", "type by content"),
+    Column("kind", "text", "image video audio document archive database message program text other empty"),
+    Column("typed_by", "text", "signature, libmagic, decoder"),
+)
+
+PICTURES = (
+    Column("sha256", "bin32", "the content"),
+    Column("width", "i32", "pixels, as stored (before orientation)"),
+    Column("height", "i32", "pixels, as stored"),
+    Column("frames", "i32", "frames or pages"),
+    Column("orientation", "i8", "EXIF orientation 1..8; null where not given"),
+    Column("mode", "text", "how the pixels are stored: RGB, L, CMYK, P, LA, RGBA, 1, I;16 …"),
+    Column("decoder", "text", "library that decoded the pixels"),
+    Column("complete", "bool", "false where the picture is damaged and only a part was decoded"),
+    Column("pdq", "bin32", "PDQ hash from full-size luma, alpha ignored"),
+    Column("pdq_quality", "i16", "PDQ quality 0..100"),
+    Column("pdq_transforms", "list<bin32>", "the eight exact turns and flips, see TRANSFORMS; the first is pdq itself"),
+    Column("pdq_white", "bin32", "PDQ of the picture laid on white, where it has transparent pixels"),
+    Column("pdq_white_quality", "i16", "its quality"),
+    Column("protected_at", "i64", "offset of the protected rendition in the pack of the shard"),
+    Column("protected_size", "i32", "its length in bytes"),
+    Column("drawing_at", "i64", "offset of the drawing rendition"),
+    Column("drawing_size", "i32", "its length"),
+    Column("small_at", "i64", "offset of the small rendition"),
+    Column("small_size", "i32", "its length"),
+    Column("exif_make", "text", "maker of the camera"),
+    Column("exif_model", "text", "model of the camera"),
+    Column("exif_serial", "text", "serial number of the camera body"),
+    Column("exif_lens_serial", "text", "serial number of the lens"),
+    Column("exif_software", "text", "software that wrote the file"),
+    Column("exif_taken", "i64", "DateTimeOriginal (else DateTimeDigitized), ns since 1970, as if UTC when the basis is local?"),
+    Column("exif_taken_basis", "text", "offset (OffsetTimeOriginal given; the instant is UTC) or local?"),
+    Column("exif_gps_lat", "f64", "degrees north"),
+    Column("exif_gps_lon", "f64", "degrees east"),
+    Column("exif_gps_alt", "f64", "metres above sea level"),
+    Column("exif_gps_time", "i64", "GPS time stamp, ns since 1970 UTC"),
+    Column("exif", "map", "all other tags that were read, name to text"),
+)
+
+PROBLEMS = (
+    Column("exhibit", "text", "label of the exhibit"),
+    Column("ordinal", "i64", "the listed entry it belongs to; -1 for a volume or container"),
+    Column("member", "i64", "the member below that entry"),
+    Column("number", "i64", "several problems of one item, in order"),
+    Column("item_id", "bin16", "the item; null for a volume or container"),
+    Column("origin", "text", "the place"),
+    Column("step", "text", "open, list, extract"),
+    Column("kind", "text", "one of the closed list in docs/reference/problems.md"),
+    Column("reason", "text", "what happened, in words"),
+    Column("complete", "bool", "whether the neighbours are complete"),
+)
+
+VOLUMES = (
+    Column("exhibit", "text", "label of the exhibit"),
+    Column("volume", "text", "origin of the volume"),
+    Column("filesystem", "text", "ntfs, ext4 …; null where none was recognised"),
+    Column("label", "text", "volume label, readable"),
+    Column("offset", "i64", "bytes from the start of the layer below"),
+    Column("size", "i64", "bytes"),
+    Column("entries_walk", "i64", "names found over the directory tree"),
+    Column("entries_table", "i64", "records in use in the metadata table; null where the format has none"),
+    Column("deleted", "i64", "deleted names among the entries"),
+    Column("orphans", "i64", "entries without a folder"),
+    Column("bytes_allocated", "i64", "bytes in use by the volume's own account"),
+    Column("bytes_covered", "i64", "bytes of those that listed items cover"),
+    Column("readers", "text", "libraries that listed it"),
+)
+
+MATCHES = (
+    Column("sha256", "bin32", "the content"),
+    Column("set", "text", "name of the hash set"),
+    Column("version", "text", "its version"),
+    Column("as", "text", "illegal, irrelevant, other: what the unit took it as"),
+    Column("method", "text", "md5, sha1, sha256, pdq"),
+    Column("distance", "i16", "bits that differ; 0 for digests"),
+    Column("transform", "text", "turn or flip under which the picture matched; identity"),
+    Column("form", "text", "full or white: which form of the picture matched"),
+    Column("entry", "i64", "record position in the source of the set"),
+    Column("category", "text", "category as stated, scheme:code; null where none"),
+)
+
+STACKS = (
+    Column("sha256", "bin32", "the content"),
+    Column("stack", "bin32", "its stack: SHA-256 of the representative"),
+    Column("distance", "i16", "bits between this picture and the representative"),
+    Column("size", "i64", "contents in the stack"),
+)
+
+TABLES: dict[str, tuple[Column, ...]] = {
+    "items": ITEMS,
+    "contents": CONTENTS,
+    "pictures": PICTURES,
+    "problems": PROBLEMS,
+    "volumes": VOLUMES,
+    "matches": MATCHES,
+    "stacks": STACKS,
+}
+
+TRANSFORMS = ("identity", "rotate90", "rotate180", "rotate270", "flipx", "flipy", "flipplus1", "flipminus1")
+"""Slots of `pdq_transforms`, as in the PDQ reference: rotate90 is counter-clockwise, flipx upside down, flipy left-right."""
+
+
+class Exif(msgspec.Struct, array_like=True, kw_only=True, omit_defaults=False):
+    """What a picture says about itself; text verbatim as stored (decoded, never cleaned)."""
+
+    make: str | None = None
+    model: str | None = None
+    serial: str | None = None
+    lens_serial: str | None = None
+    software: str | None = None
+    taken: int | None = None
+    taken_basis: str | None = None
+    gps_lat: float | None = None
+    gps_lon: float | None = None
+    gps_alt: float | None = None
+    gps_time: int | None = None
+    orientation: int | None = None
+    rest: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class Picture(msgspec.Struct, array_like=True, kw_only=True):
+    """What was found in a picture; renditions are JPEG bytes (empty where the picture could not be decoded)."""
+
+    width: int
+    height: int
+    frames: int = 1
+    mode: str = ""
+    decoder: str = ""
+    complete: bool = True
+    pdq: bytes | None = None
+    pdq_quality: int | None = None
+    pdq_transforms: list[bytes] = msgspec.field(default_factory=list)
+    pdq_white: bytes | None = None
+    pdq_white_quality: int | None = None
+    protected: bytes = b""
+    drawing: bytes = b""
+    small: bytes = b""
+    exif: Exif | None = None
+
+
+class Embedded(msgspec.Struct, array_like=True, kw_only=True):
+    """A stream inside a picture: an embedded thumbnail, a preview of a raw file, an archive behind the end. `step` is its part
+    of the origin, e.g. `thumbnail` or `tail:1234`."""
+
+    step: str
+    name: bytes
+    data: bytes
+
+
+class PictureResult(msgspec.Struct, array_like=True, kw_only=True):
+    """The answer of the picture extractor: facts or none, streams inside, problems as (kind, reason)."""
+
+    picture: Picture | None = None
+    embedded: list[Embedded] = msgspec.field(default_factory=list)
+    problems: list[tuple[str, str]] = msgspec.field(default_factory=list)
+
+
+def schema(table: str) -> Any:
+    """Return the Arrow schema of a table (pyarrow is imported late: the command line starts without it)."""
+    import pyarrow as pa
+
+    types = {
+        "bin16": pa.binary(16),
+        "bin20": pa.binary(20),
+        "bin32": pa.binary(32),
+        "bin": pa.binary(),
+        "text": pa.string(),
+        "i8": pa.int8(),
+        "i16": pa.int16(),
+        "i32": pa.int32(),
+        "i64": pa.int64(),
+        "f64": pa.float64(),
+        "bool": pa.bool_(),
+        "list<bin32>": pa.list_(pa.binary(32)),
+        "map": pa.map_(pa.string(), pa.string()),
+    }
+    return pa.schema([pa.field(c.name, types[c.type]) for c in TABLES[table]])
