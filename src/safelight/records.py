@@ -22,7 +22,8 @@ class Column(NamedTuple):
 ITEMS = (
     Column("item_id", "bin16", "SHA-256 of exhibit and origin, first 16 bytes: the place, named"),
     Column("exhibit", "text", "label of the exhibit"),
-    Column("ordinal", "i64", "position in the listing of the exhibit (canonical order); members follow their archive"),
+    Column("source", "i32", "number of the image or folder within the exhibit, from 1"),
+    Column("ordinal", "i64", "position in the listing of the source (canonical order); members follow their archive"),
     Column("member", "i64", "0 for a listed entry, else the number of the member below it, in order of reading"),
     Column("parent_id", "bin16", "the archive, picture or document that holds this item; null for an entry of a file system"),
     Column("origin", "text", "the chain of steps from the exhibit to the bytes; opens them again"),
@@ -39,6 +40,7 @@ ITEMS = (
     Column("time_basis", "text", "utc, or local? where the file system stores local time without a zone"),
     Column("reader", "text", "the library that gave this entry"),
     Column("note", "text", "how sure the content is, e.g. assumed contiguous"),
+    Column("readable", "bool", "whether there is content to read"),
     Column("link", "bin", "target of a symbolic link, bytes as stored"),
     Column("sha256", "bin32", "the content; null where there is none or it could not be read"),
     Column("problem", "text", "kind of the first problem of this item; null where there is none"),
@@ -68,6 +70,7 @@ PICTURES = (
     Column("pdq_transforms", "list<bin32>", "the eight exact turns and flips, see TRANSFORMS; the first is pdq itself"),
     Column("pdq_white", "bin32", "PDQ of the picture laid on white, where it has transparent pixels"),
     Column("pdq_white_quality", "i16", "its quality"),
+    Column("pack", "i32", "number of the pack of renditions (shard) of the exhibit"),
     Column("protected_at", "i64", "offset of the protected rendition in the pack of the shard"),
     Column("protected_size", "i32", "its length in bytes"),
     Column("drawing_at", "i64", "offset of the drawing rendition"),
@@ -90,6 +93,7 @@ PICTURES = (
 
 PROBLEMS = (
     Column("exhibit", "text", "label of the exhibit"),
+    Column("source", "i32", "number of the image or folder within the exhibit"),
     Column("ordinal", "i64", "the listed entry it belongs to; -1 for a volume or container"),
     Column("member", "i64", "the member below that entry"),
     Column("number", "i64", "several problems of one item, in order"),
@@ -103,6 +107,7 @@ PROBLEMS = (
 
 VOLUMES = (
     Column("exhibit", "text", "label of the exhibit"),
+    Column("source", "i32", "number of the image or folder within the exhibit"),
     Column("volume", "text", "origin of the volume"),
     Column("filesystem", "text", "ntfs, ext4 …; null where none was recognised"),
     Column("label", "text", "volume label, readable"),

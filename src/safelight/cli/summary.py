@@ -1,0 +1,75 @@
+"""What a case holds, as one structure: `status`, `report` and the last line of `run` print it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from safelight.access import Gate
+from safelight.case import Case
+
+
+def totals_line(case: Case) -> tuple[str, int]:
+    """Return one line on the whole case, and the number of problems."""
+    s = summarise(Gate(case))
+    t = s["totals"]
+    problems = sum(s["problems"].values())
+    known = ", ".join(f"{count} {name}" for name, count in s["known"].items()) or "none known"
+    return f"{t['items']} items, {t['contents']} contents ({known}, {t['new']} new), {problems} problems", problems
+
+
+def summarise(gate: Gate, exhibit: str | None = None) -> dict[str, Any]:
+    """Return the figures of a case (or of one exhibit) within its scope."""
+    where, names = ("where exhibit = $exhibit", {"exhibit": exhibit}) if exhibit else ("", None)
+    con = gate.facts.con
+    con.execute("create or replace temp table seen as select distinct sha256 from visible where sha256 is not null " + where.replace("where", "and"), names)
+    con.execute(
+        """
+        create or replace temp table verdict as
+        select s.sha256, case when bool_or(m."as" = 'illegal') then 'illegal' when bool_or(m."as" = 'other') then 'other'
+            when bool_or(m."as" = 'irrelevant') then 'irrelevant' when bool_or(m."as" is not null) then 'known' else 'new' end as known
+        from seen s left join matches m using (sha256) group by s.sha256
+        """
+    )
+    return {
+        "totals": _totals(gate, where, names),
+        "known": _known(gate),
+        "kinds": _pairs(gate, "select kind, count(*) from seen join contents using (sha256) group by 1 order by 2 desc, 1"),
+        "states": _pairs(gate, f"select state, count(*) from visible {where} group by 1 order by 2 desc, 1", names),
+        "problems": _pairs(gate, f"select kind, count(*) from problems {where} group by 1 order by 2 desc, 1", names),
+        "volumes": gate.rows(f"select * from volumes {where} order by exhibit, source, volume", names),
+    }
+
+
+def _totals(gate: Gate, where: str, names: Any) -> dict[str, int]:
+    (items,) = gate.rows(
+        f"""
+        select count(*) items, count(*) filter (state in ('deleted', 'orphan', 'overwritten')) deleted, count(*) filter (member > 0) members,
+            count(sha256) with_content, coalesce(sum(size) filter (sha256 is not null), 0)::bigint bytes,
+            count(*) filter (readable and sha256 is null) unread
+        from visible {where}
+        """,
+        names,
+    )
+    (contents,) = gate.rows(
+        """
+        select count(*) contents, count(*) filter (c.kind = 'image') pictures, count(*) filter (v.known = 'new') as new,
+            count(*) filter (v.known = 'new' and c.kind = 'image') new_pictures
+        from seen join contents c using (sha256) join verdict v using (sha256)
+        """
+    )
+    (stacks,) = gate.rows("select count(distinct stack) stacks, count(*) filter (size > 1) stacked from stacks join seen using (sha256)")
+    return {**items, **contents, **stacks}
+
+
+def _known(gate: Gate) -> dict[str, int]:
+    return _pairs(
+        gate,
+        """
+        select known, count(*) from verdict where known <> 'new' group by 1
+        order by case known when 'illegal' then 1 when 'irrelevant' then 2 when 'known' then 3 else 4 end
+        """,
+    )
+
+
+def _pairs(gate: Gate, query: str, names: Any = None) -> dict[str, int]:
+    return {str(list(r.values())[0]): int(list(r.values())[1]) for r in gate.rows(query, names)}

@@ -1,0 +1,106 @@
+"""`safelight why`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from safelight.cli.words import command_line, size, table
+from safelight.escape import printable
+
+
+@click.command()
+@click.argument("case", type=click.Path(path_type=Path))
+@click.argument("name", metavar="ITEM-OR-DIGEST")
+@click.option("--purpose", default="", help="Why; stands in the ledger.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def command(case: Path, name: str, purpose: str, form: str) -> None:
+    """Print all that is known of an item or a content: every place, every match with its entry and distance, its stack and why,
+    its problems. ITEM-OR-DIGEST is an item id, an MD5, SHA-1 or SHA-256, or 8 or more of the first digits."""
+    from safelight.access import Gate
+    from safelight.case import Case
+
+    gate = Gate(Case(case), purpose)
+    found = gate.items(name)
+    gate.log("consult", command_line(), shows="why", items=[bytes(r["item_id"]).hex() for r in found[:1000]], count=len(found))
+    facts = explain(gate, found)
+    if form == "json":
+        import msgspec
+
+        click.echo(msgspec.json.format(msgspec.json.encode(facts)))
+    else:
+        for content in facts["contents"]:
+            _print(content)
+
+
+def explain(gate: Any, found: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what is known of the contents (and content-less items) among these items."""
+    from safelight.cli.query import objects
+
+    contents, seen = [], set()
+    for row in found:
+        key = row["sha256"] or row["item_id"]
+        if key in seen:
+            continue
+        seen.add(key)
+        where = "i.sha256 = $key" if row["sha256"] else "i.item_id = $key"
+        places = list(objects(gate, where, {"key": bytes(key)}))
+        problems = gate.rows(
+            f"select p.kind, p.reason, p.step, p.origin from problems p join visible i using (item_id) where {where} order by p.origin, p.number",
+            {"key": bytes(key)},
+        )
+        contents.append({"places": places, "problems": problems, "stack": _stack(gate, row["sha256"])})
+    return {"contents": contents}
+
+
+def _stack(gate: Any, sha256: bytes | None) -> dict[str, Any] | None:
+    if sha256 is None:
+        return None
+    own = gate.rows("select stack, distance, size from stacks where sha256 = $s", {"s": bytes(sha256)})
+    if not own:
+        return None
+    members = gate.rows(
+        "select sha256, distance from stacks where stack = $s and sha256 in (select sha256 from visible) order by distance, sha256 limit 200",
+        {"s": bytes(own[0]["stack"])},
+    )
+    return {
+        "representative": bytes(own[0]["stack"]).hex(),
+        "distance": own[0]["distance"],
+        "size": own[0]["size"],
+        "rule": "within the PDQ distance of the representative; the nearest one where there are several",
+        "members": [{"sha256": bytes(m["sha256"]).hex(), "distance": m["distance"]} for m in members],
+    }
+
+
+def _print(content: dict[str, Any]) -> None:
+    first = content["places"][0]
+    if first["sha256"]:
+        click.echo(f"content {first['sha256']}")
+        click.echo(f"  {first['media_type']} ({first['kind']}), {size(first['size'])}; MD5 {first['md5']}, SHA-1 {first['sha1']}")
+        if first["pdq"]:
+            click.echo(f"  {first['width']} × {first['height']}; PDQ {first['pdq']}, quality {first['pdq_quality']}")
+        if first["exif"]:
+            said = ", ".join(f"{k} {printable(str(v))}" for k, v in first["exif"].items() if v is not None)
+            click.echo(f"  EXIF: {said}")
+    else:
+        click.echo(f"item {first['item_id']} (no content)")
+    click.echo(f"\nplaces ({len(content['places'])})")
+    table(
+        ("item", "exhibit", "state", "changed", "path", "origin"),
+        [(p["item_id"], p["exhibit"], p["state"], p["mtime"], p["path"], p["origin"]) for p in content["places"]],
+    )
+    matches = first["matches"]
+    click.echo(f"\nmatches ({len(matches)})" + ("" if matches else ": in no hash set, by no method; that is not proof that no list knows it"))
+    if matches:
+        headers = ("set", "version", "as", "method", "distance", "transform", "form", "entry", "category")
+        table(headers, [[m[h] for h in headers] for m in matches])
+    stack = content["stack"]
+    if stack and stack["size"] > 1:
+        click.echo(f"\nstack of {stack['size']}: {stack['distance']} bits from {stack['representative']} ({stack['rule']})")
+        table(("member", "distance"), [(m["sha256"], m["distance"]) for m in stack["members"]])
+    if content["problems"]:
+        click.echo(f"\nproblems ({len(content['problems'])})")
+        table(("kind", "step", "reason", "origin"), [(p["kind"], p["step"], p["reason"], p["origin"]) for p in content["problems"]])
+    click.echo("")

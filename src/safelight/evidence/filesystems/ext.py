@@ -1,0 +1,181 @@
+"""ext2, ext3 and ext4 by the Sleuth Kit; folders and lost records by our own parser; second reader libfsext."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from safelight.evidence.filesystems.first_second import head, open_by
+from safelight.evidence.source import ByteSource, OpenFileSystem, Unreadable
+from safelight.problems import Problem
+
+if TYPE_CHECKING:
+    from safelight.evidence.filesystems.ext_structures import ExtVolume
+    from safelight.evidence.filesystems.tsk import Findings, Profile, Table, TskFileSystem
+    from safelight.evidence.filesystems.tsk_entry import Name
+
+SUPERBLOCK = 1024
+MAX_FOLDER = 1 << 31
+"""Bytes of a folder that are listed; the kernel itself stops at 2 GiB without `largedir`."""
+PIECE = 1 << 20
+MAX_UNNAMED = 1_000_000
+
+
+class Ext:
+    """ext2, ext3, ext4."""
+
+    name = "ext"
+
+    def detect(self, volume: ByteSource) -> bool:
+        return head(volume, SUPERBLOCK + 56, 2) == b"\x53\xef"
+
+    def open(self, volume: ByteSource) -> OpenFileSystem:
+        return open_by(volume, open_tsk, open_yal)
+
+
+def open_tsk(volume: ByteSource) -> OpenFileSystem:
+    import pytsk3
+
+    from safelight.evidence.filesystems.ext_structures import BlockBitmaps, ExtVolume
+    from safelight.evidence.filesystems.tsk import Profile, TskFileSystem
+
+    names = {int(pytsk3.TSK_FS_TYPE_EXT2): "ext2", int(pytsk3.TSK_FS_TYPE_EXT3): "ext3", int(pytsk3.TSK_FS_TYPE_EXT4): "ext4"}
+
+    def profile(fs: TskFileSystem) -> Profile:
+        name = names.get(fs.tsk_type)
+        if name is None:
+            raise Unreadable("unsupported", f"not an ext volume (type {fs.tsk_type})")
+        label = head(volume, SUPERBLOCK + 120, 16).split(b"\0")[0].decode("utf-8", "replace")
+        try:
+            ext = ExtVolume(volume)
+        except Unreadable as e:
+            words = f"the superblock cannot be used for accounts and large folders: {e}"
+            return Profile(name=name, label=label, problems=(Problem(e.kind, words, "", False),))
+        return Profile(
+            name=name,
+            label=label,
+            allocation=BlockBitmaps(ext),
+            large=_folder(ext),
+            large_size=0,  # always: opening a damaged inode, as the library does while it lists, may never end
+            missed=lambda fs, number, live, doubtful, found: missed(fs, ext, number, live, doubtful, found),
+            orphans=lambda fs: orphans(fs, ext),
+            table=lambda _, found: table(ext, found),
+            is_possible=ext.is_possible,
+            table_limit=min(ext.inodes + 1, 1 << 30),
+        )
+
+    return TskFileSystem(volume, pytsk3.TSK_FS_TYPE_EXT_DETECT, profile)
+
+
+def open_yal(volume: ByteSource) -> OpenFileSystem:
+    from safelight.evidence.filesystems.yal import YalFileSystem
+
+    return YalFileSystem(volume, "ext")
+
+
+def _folder(ext: ExtVolume) -> Callable[[TskFileSystem, int, int], Iterator[Name]]:
+    def names(fs: TskFileSystem, number: int, size: int) -> Iterator[Name]:
+        from safelight.evidence.filesystems.ext_structures import distinct
+        from safelight.evidence.filesystems.tsk_entry import Name
+
+        yield from distinct(_records(fs, ext, number))
+        if number == fs.root:
+            yield Name(b"$OrphanFiles", True, fs.last_record, 11, 0)
+
+    return names
+
+
+def _records(fs: TskFileSystem, ext: ExtVolume, number: int) -> Iterator[Name]:
+    from safelight.evidence.filesystems.ext_structures import folder_block
+
+    content = fs.files.content(str(number))
+    deleted = not int(fs.files.open(number).info.meta.flags) & 1
+    last = fs.last_record
+    if content.size > MAX_FOLDER:
+        raise Unreadable("corrupt", f"a folder of {content.size} bytes")
+    for offset in range(0, content.size, PIECE):
+        piece = content.read_at(offset, PIECE)
+        for at in range(0, len(piece), ext.block_size):
+            yield from folder_block(piece[at : at + ext.block_size], last, ext.has_filetype, deleted)
+
+
+def missed(fs: TskFileSystem, ext: ExtVolume, number: int, live: int, doubtful: set[tuple[int, bytes]], found: Findings) -> Iterator[Name]:
+    """Yield the names in use of a folder that the listing did not give as such; mostly there are none, and they are counted only."""
+    from safelight.evidence.filesystems.ext_structures import DIRENT_TYPES, chained
+    from safelight.evidence.filesystems.tsk_entry import Name
+
+    def names() -> Iterator[tuple[int, bytes, int]]:
+        content = fs.files.content(str(number))
+        if content.size > MAX_FOLDER:
+            return
+        for offset in range(0, content.size, PIECE):
+            piece = content.read_at(offset, PIECE)
+            for at in range(0, len(piece), ext.block_size):
+                for inode, name, kind in chained(piece[at : at + ext.block_size], ext.inodes):
+                    if name not in (b".", b".."):
+                        yield inode, name, kind
+
+    if not int(fs.files.open(number).info.meta.flags) & 1 or (not doubtful and sum(1 for _ in names()) <= live):
+        return
+    for inode, name, kind in names():
+        if (inode, name) in doubtful or not found.named(inode):
+            yield Name(name, True, inode, DIRENT_TYPES[kind] if ext.has_filetype and kind < 8 else 0, 0)
+
+
+def orphans(fs: TskFileSystem, ext: ExtVolume) -> Iterator[Name | Problem]:
+    """Yield the free inodes that were used once (ctime not zero) and that no name led to, in order (ils.c, tsk_fs_dir_find_orphans)."""
+    from safelight.evidence.filesystems.tsk_orphans import lost
+
+    def candidates() -> Iterator[tuple[int, bool]]:
+        for first, used, inodes in ext.inode_tables():
+            written = inodes[:, 12:16].any(axis=1)
+            folders = (inodes[:, 1] & 0xF0) == 0x40
+            for row in np.flatnonzero(written & ~used):
+                yield first + int(row), bool(folders[row])
+
+    yield from lost(fs, candidates())
+
+
+def table(ext: ExtVolume, found: Findings) -> Table:
+    """Count the inodes in use and the bytes they hold by their own account (`i_blocks`), and find those without a name."""
+    from safelight.evidence.filesystems.ext_structures import inodes_in_use
+    from safelight.evidence.filesystems.tsk import Table
+
+    unnamed: list[int] = []
+    in_use = named = blocks = 0
+    shared: set[int] = set()  # blocks of extended attributes, which several inodes may share and each counts
+    huge = bool(ext.ro_compat & 8)
+    for first, used, inodes in ext.inode_tables():
+        for row in np.flatnonzero(used):
+            number = first + int(row)
+            in_use += 1
+            special = number < ext.first_inode or number == ext.orphan_file
+            named += special or found.named(number)
+            inode = inodes[row]
+            sectors = int.from_bytes(inode[28:32].tobytes(), "little")
+            if huge:
+                sectors += int.from_bytes(inode[116:118].tobytes(), "little") << 32
+                if int.from_bytes(inode[32:36].tobytes(), "little") & 0x40000:  # EXT4_HUGE_FILE_FL: in blocks
+                    sectors *= ext.block_size // 512
+            acl = int.from_bytes(inode[104:108].tobytes(), "little") | int.from_bytes(inode[118:120].tobytes(), "little") << 32
+            if acl in shared:
+                blocks -= ext.block_size
+            elif acl and len(shared) < MAX_UNNAMED:
+                shared.add(acl)
+            if special or found.named(number):
+                blocks += sectors * 512
+            elif len(unnamed) < MAX_UNNAMED:
+                unnamed.append(number)
+    if in_use != inodes_in_use(ext):
+        raise Unreadable("corrupt", "the inode bitmaps changed while they were read")
+    free_inodes_say = ext.inodes - ext.free_inodes
+    covered = blocks + ext.own_blocks() * ext.block_size
+    return Table(
+        in_use=free_inodes_say if in_use == free_inodes_say else in_use,
+        named=named,
+        unnamed=tuple(unnamed),
+        bytes_allocated=None if ext.bigalloc else (ext.blocks - ext.free_blocks) * ext.block_size,
+        bytes_covered=covered,
+    )

@@ -1,0 +1,158 @@
+"""XFS from the raw structures: superblock counters, blocks held by an inode, names of a folder as stored.
+
+libfsxfs reads XFS; this part is for what it does not give: names that are not UTF-8, and the numbers for the accounts. Layout
+after "XFS Algorithms & Data Structures", chapters on-disk inode, data extents, directories. All fields are big endian.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+from safelight.evidence.filesystems.allocation import Pages
+from safelight.evidence.source import ByteSource, Unreadable
+
+MAX_FOLDER_BLOCKS = 1 << 20
+LEAF_OFFSET = 32 << 30
+"""Folder data end here, hashes follow (XFS_DIR2_LEAF_OFFSET)."""
+DATA_MAGICS = (b"XD2B", b"XD2D", b"XDB3", b"XDD3")
+
+
+class XfsVolume:
+    """The superblock of a volume and what is reached from it."""
+
+    def __init__(self, volume: ByteSource) -> None:
+        sb = volume.read_at(0, 512)
+        if len(sb) < 512 or sb[:4] != b"XFSB":
+            raise Unreadable("corrupt", "no XFS superblock")
+        self.pages = Pages(volume)
+        self.block_size: int
+        self.blocks: int
+        self.block_size, self.blocks = struct.unpack_from(">IQ", sb, 4)
+        (self.root,) = struct.unpack_from(">Q", sb, 56)
+        self.group_blocks: int
+        self.group_blocks, self.groups, _, self.log_blocks = struct.unpack_from(">IIII", sb, 84)
+        self.version, _, self.inode_size, self.inodes_per_block = struct.unpack_from(">HHHH", sb, 100)
+        self.inopb_log, self.group_log = sb[123], sb[124]
+        self.inodes, self.free_inodes, self.free_blocks = struct.unpack_from(">QQQ", sb, 128)
+        (log_start,) = struct.unpack_from(">Q", sb, 48)
+        self.log_blocks = self.log_blocks if log_start else 0
+        self.folder_block = self.block_size << sb[192]
+        incompat = struct.unpack_from(">I", sb, 216)[0] if self.version & 15 == 5 else 0
+        features2 = struct.unpack_from(">I", sb, 200)[0] if self.version & 15 == 4 else 0
+        self.has_filetype = bool(incompat & 1 or features2 & 0x200)
+        possible = 512 <= self.block_size <= 65536 and 256 <= self.inode_size <= 2048 and self.group_log <= 31 and self.inopb_log <= 8
+        if not possible or sb[192] > 7 or not self.groups or self.groups > 1 << 24:
+            raise Unreadable("corrupt", "the superblock contradicts itself")
+
+    def _read(self, offset: int, size: int) -> bytes:
+        data = self.pages.read(offset, size)
+        if len(data) != size:
+            raise Unreadable("truncated", f"the volume ends before {offset + size}", offset, size)
+        return data
+
+    def inode(self, number: int) -> bytes:
+        """Return the inode; its number is group, block and place in the block."""
+        place = number & ((1 << self.inopb_log) - 1)
+        block = number >> self.inopb_log & ((1 << self.group_log) - 1)
+        group = number >> (self.inopb_log + self.group_log)
+        if group >= self.groups or block >= self.group_blocks:
+            raise Unreadable("corrupt", f"inode {number} lies outside the volume")
+        raw = self._read((group * self.group_blocks + block) * self.block_size + place * self.inode_size, self.inode_size)
+        if raw[:2] != b"IN":
+            raise Unreadable("corrupt", f"inode {number} has no signature")
+        return raw
+
+    def held(self, number: int) -> int:
+        """Return the bytes of all blocks of an inode (di_nblocks: data, attributes and the trees above them)."""
+        return int(struct.unpack_from(">Q", self.inode(number), 64)[0]) * self.block_size
+
+    def names(self, number: int) -> list[tuple[int, bytes]]:
+        """Return (inode, name) of a folder."""
+        raw = self.inode(number)
+        fork = 176 if raw[4] >= 3 else 100
+        size = (raw[82] * 8) or self.inode_size - fork
+        data = raw[fork : fork + size]
+        if raw[5] == 1:
+            return list(self._short(data))
+        if raw[5] not in (2, 3):
+            raise Unreadable("corrupt", f"folder {number} has format {raw[5]}")
+        out: list[tuple[int, bytes]] = []
+        for start, count in self._extents(raw, data):
+            for at in range(start, start + count * self.block_size, self.folder_block):
+                out.extend(self._block(self._read(at, self.folder_block)))
+        return out
+
+    def _short(self, data: bytes) -> Iterator[tuple[int, bytes]]:
+        width = 8 if data[1] else 4
+        count, at = data[0] if not data[1] else data[1], 2 + width
+        for _ in range(count):
+            length = data[at] if at < len(data) else 0
+            name = data[at + 3 : at + 3 + length]
+            at += 3 + length + self.has_filetype
+            if not length or at + width > len(data):
+                return
+            yield int.from_bytes(data[at : at + width], "big"), name
+            at += width
+
+    def _extents(self, raw: bytes, data: bytes) -> Iterator[tuple[int, int]]:
+        """Yield (byte offset on the volume, blocks) of the data of a folder, without the hashes behind them."""
+        (count,) = struct.unpack_from(">I", raw, 76)
+        records = [data[i * 16 : i * 16 + 16] for i in range(min(count, len(data) // 16))] if raw[5] == 2 else self._tree(data)
+        total = 0
+        for record in records:
+            if len(record) < 16:
+                return
+            value = int.from_bytes(record, "big")
+            length, block, logical = value & 0x1FFFFF, value >> 21 & ((1 << 52) - 1), value >> 73 & ((1 << 54) - 1)
+            total += length
+            if logical * self.block_size >= LEAF_OFFSET or total > MAX_FOLDER_BLOCKS:
+                return
+            yield self._offset(block), length
+
+    def _offset(self, block: int) -> int:
+        group, inside = block >> self.group_log, block & ((1 << self.group_log) - 1)
+        if group >= self.groups:
+            raise Unreadable("corrupt", "a block lies outside the volume")
+        return (group * self.group_blocks + inside) * self.block_size
+
+    def _tree(self, data: bytes) -> Iterator[bytes]:
+        """Yield the extent records below a B+tree root in the inode."""
+        level, count = struct.unpack_from(">HH", data, 0)
+        room = (len(data) - 4) // 16
+        if level == 0 or level > 8 or count > room:
+            raise Unreadable("corrupt", "the extent tree of a folder contradicts itself")
+        todo = [int(struct.unpack_from(">Q", data, 4 + room * 8 + i * 8)[0]) for i in range(count)][::-1]
+        for _ in range(MAX_FOLDER_BLOCKS):
+            if not todo:
+                return
+            block = self._read(self._offset(todo.pop()), self.block_size)
+            header = 72 if block[:4] == b"BMA3" else 24
+            level, count = struct.unpack_from(">HH", block, 4)
+            if block[:4] not in (b"BMAP", b"BMA3") or count > (self.block_size - header) // 16:
+                raise Unreadable("corrupt", "a block of the extent tree has no signature")
+            if level == 0:
+                yield from (block[header + i * 16 : header + i * 16 + 16] for i in range(count))
+            else:
+                room = (self.block_size - header) // 16
+                todo += [int(struct.unpack_from(">Q", block, header + room * 8 + i * 8)[0]) for i in range(count)][::-1]
+
+    def _block(self, data: bytes) -> Iterator[tuple[int, bytes]]:
+        magic = data[:4]
+        if magic not in DATA_MAGICS:
+            raise Unreadable("corrupt", "a block of a folder has no signature")
+        at, end = (64 if magic[3:] == b"3" else 16), len(data)
+        if magic in (b"XD2B", b"XDB3"):  # one block: hashes at its end, counted in the last 8 bytes
+            end -= 8 + min(struct.unpack_from(">I", data, len(data) - 8)[0], len(data) // 8) * 8
+        while at + 16 <= end:
+            if data[at : at + 2] == b"\xff\xff":
+                length = int.from_bytes(data[at + 2 : at + 4], "big")
+                if length < 8 or length % 8:
+                    return
+                at += length
+                continue
+            inode, length = struct.unpack_from(">QB", data, at)
+            name = data[at + 9 : at + 9 + length]
+            if name not in (b".", b".."):
+                yield inode, name
+            at += (9 + length + self.has_filetype + 2 + 7) & ~7

@@ -1,0 +1,36 @@
+"""A child of the local pool: one job a line on stdin, one answer a line on stdout. Ends with its parent."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+
+import msgspec
+
+from safelight.executors import ShardFailed
+from safelight.executors.local import Answer
+from safelight.executors.task import run_job
+from safelight.extract.shard import ShardJob, close_worker
+
+
+def main() -> int:
+    """Serve jobs until stdin ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = os.getppid()
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it died before the line above
+        return 0
+    for line in sys.stdin.buffer:
+        result = run_job(msgspec.json.decode(line, type=ShardJob))
+        answer = Answer(failed=result) if isinstance(result, ShardFailed) else Answer(done=result)
+        sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
+        sys.stdout.buffer.flush()
+    close_worker()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

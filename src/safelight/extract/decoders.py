@@ -1,0 +1,264 @@
+"""Decoding by libraries: Pillow with one named format at a time, pillow-heif for HEIC, imagecodecs as the second reader.
+
+A decode is strict first; when the data break off, the library is asked once more for the part that is there. Pixels are
+handed to the PDQ kernel in bands, so no second copy of the picture is made. Any exception of a library is the answer to
+hostile bytes: it becomes a reason, never a crash of the run.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from safelight.extract.decoded import MAX_PIXELS, Decoded, over_budget
+from safelight.extract.layouts import Layout
+from safelight.extract.pdq import Hashes
+from safelight.extract.renditions import SIDE
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+FORMATS = {
+    "image/jpeg": ("JPEG",),
+    "image/png": ("PNG",),
+    "image/gif": ("GIF",),
+    "image/webp": ("WEBP",),
+    "image/bmp": ("BMP", "DIB"),
+    "image/tiff": ("TIFF",),
+    "image/avif": ("AVIF",),
+    "image/jp2": ("JPEG2000",),
+    "image/x-jp2-codestream": ("JPEG2000",),
+    "image/vnd.microsoft.icon": ("ICO",),
+}
+HEIF = ("image/heic", "image/heif", "image/heic-sequence", "image/heif-sequence")
+SECOND = {
+    "image/jpeg": "jpeg_decode",
+    "image/png": "png_decode",
+    "image/gif": "gif_decode",
+    "image/webp": "webp_decode",
+    "image/tiff": "tiff_decode",
+    "image/avif": "avif_decode",
+    "image/jp2": "jpeg2k_decode",
+    "image/x-jp2-codestream": "jpeg2k_decode",
+    "image/jxl": "jpegxl_decode",
+}
+BAND_PIXELS = 1 << 20
+
+
+@contextmanager
+def _settings(partial: bool) -> Iterator[None]:
+    """Pillow's limits are ours while it runs; its warnings are not wanted on stderr."""
+    from PIL import AvifImagePlugin, Image, ImageFile
+
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # the sandbox forbids threads
+    before = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
+    Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = MAX_PIXELS // 2, partial  # twice the value is its error
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = before
+
+
+def decode(data: bytes | memoryview, media_type: str, layout: Layout) -> Decoded | None:
+    """Decode with the first library that can; None (and problems in `layout`) where none can."""
+    source = layout.clean if layout.clean is not None else data
+    attempts: list[tuple[str, Callable[[], Decoded]]] = []
+    if media_type in FORMATS:
+        attempts += [("Pillow", lambda: _pillow(source, media_type, False)), ("Pillow, partial", lambda: _pillow(source, media_type, True))]
+    if media_type in HEIF:
+        attempts.append(("pillow-heif", lambda: _heif(data)))
+    # arrays of four channels do not say whether they are CMYK, and a size that no header gave cannot be budgeted
+    if media_type in SECOND and layout.width > 0 and not (layout.mode == "CMYK" and media_type == "image/jpeg"):
+        attempts.append(("imagecodecs", lambda: _second(data, SECOND[media_type], layout.mode)))
+    if not attempts:
+        layout.damage("unsupported", f"no decoder for {media_type}")
+        return None
+    reasons: list[str] = []
+    for name, attempt in attempts:
+        try:
+            found = attempt()
+        except MemoryError:
+            layout.damage("limit.memory", f"{name}: not enough memory")
+            return None
+        except Exception as error:  # libraries answer hostile bytes with any exception; it is recorded below
+            reasons.append(f"{name}: {_words(error)}"[:300])
+            continue
+        if reasons and name == "imagecodecs" and not layout.damaged:
+            layout.problem("second-reader", f"{reasons[0]}; decoded by imagecodecs")
+        elif reasons:
+            layout.damage(_kind(reasons, layout, media_type), reasons[0])
+        found.complete = not layout.damaged and name != "Pillow, partial"
+        return found
+    layout.damage(_kind(reasons, layout, media_type), "; ".join(dict.fromkeys(reasons))[:600])
+    return None
+
+
+def _words(error: Exception) -> str:
+    """Name an exception without addresses of memory: the same file must give the same words everywhere."""
+    return f"{type(error).__name__}: {re.sub(r'<[^<>]* at 0x[0-9a-f]+>', 'the data', str(error))}"
+
+
+def _kind(reasons: list[str], layout: Layout, media_type: str) -> str:
+    text = " ".join(reasons).lower()
+    if "budget" in text or "decompressionbomb" in text.replace(" ", ""):
+        return "limit.pixels"
+    if any(k == "truncated" for k, _ in layout.problems) or "truncated" in text or "end of file" in text:
+        return "truncated"
+    if not layout.damaged and media_type == "image/avif" and "cannot identify" in text:
+        return "unsupported"  # the boxes are sound, the coding is one the libraries do not know
+    if "unsupported" in text or "not supported" in text or "not implemented" in text:
+        return "unsupported"
+    return "corrupt"
+
+
+def _check(media_type: str, width: int, height: int, mode: str) -> None:
+    reason = over_budget(media_type, width, height, mode)
+    if reason:
+        raise ValueError(f"beyond the budget: {reason}")
+
+
+def _pillow(data: bytes | memoryview, media_type: str, partial: bool) -> Decoded:
+    from PIL import Image
+
+    with _settings(partial), Image.open(io.BytesIO(data), formats=FORMATS[media_type]) as image:
+        _check(media_type, image.width, image.height, image.mode)
+        image.load()
+        return measure(image, "Pillow")
+
+
+def _heif(data: bytes | memoryview) -> Decoded:
+    import pillow_heif
+
+    pillow_heif.options.DECODE_THREADS = 1
+    pillow_heif.options.THUMBNAILS = pillow_heif.options.DEPTH_IMAGES = pillow_heif.options.AUX_IMAGES = False
+    opened = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True)
+    primary = opened[opened.primary_index]
+    _check("image/heic", *primary.size, primary.mode)
+    return measure(primary.to_pillow(), "pillow-heif")
+
+
+def _second(data: bytes | memoryview, name: str, mode: str) -> Decoded:
+    """Decode the first page by imagecodecs; arrays of any shape are brought to L, RGB or RGBA of 8 bits."""
+    import imagecodecs
+    import numpy as np
+    from PIL import Image
+
+    options: dict[str, Any] = {"numthreads": 1} if name in ("avif_decode", "jpegxl_decode", "jpeg2k_decode") else {}
+    if name in ("tiff_decode", "gif_decode", "avif_decode", "webp_decode", "jpegxl_decode"):
+        options["index"] = 0
+    if name == "tiff_decode":
+        options["asrgb"] = mode not in ("I;16", "F")  # else palettes, CMYK and YCbCr would be taken for colours
+    array = np.asarray(getattr(imagecodecs, name)(bytes(data), **options))
+    while array.ndim > 3 or (array.ndim == 3 and array.shape[2] > 4):
+        array = array[0]
+    if array.size == 0 or array.ndim < 2:
+        raise ValueError("no pixels")
+    if array.dtype.kind == "f":
+        array = (np.clip(np.nan_to_num(array), 0, 1) * 255 + 0.5).astype(np.uint8)
+    elif array.dtype != np.uint8:
+        array = (array >> (8 * array.dtype.itemsize - 8)).astype(np.uint8)
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[..., 0]
+    return measure(Image.fromarray(np.ascontiguousarray(array)), "imagecodecs")
+
+
+def measure(image: Image.Image, decoder: str) -> Decoded:
+    """Hash a loaded picture and reduce it, band by band."""
+    from PIL import Image
+
+    from safelight.native import _pdq
+
+    width, height = image.size
+    factor = max(1, max(width, height) // SIDE)
+    channels = 1 if image.mode in ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "F") and "transparency" not in image.info else 3
+    has_alpha = image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
+    small_size = -(-width // factor), -(-height // factor)
+    mode = "L" if channels == 1 else "RGB"
+    small = Image.new(mode, small_size)
+    small_white = Image.new(mode, small_size) if has_alpha else None
+    hasher = _pdq.Hasher(width, height, channels, True)
+    hasher_white = _pdq.Hasher(width, height, channels, True) if has_alpha else None
+    rows = max(1, BAND_PIXELS // (width * factor)) * factor
+    levels, transparent = _levels(image), False
+    for top in range(0, height, rows):
+        band = image.crop((0, top, width, min(height, top + rows)))
+        plain, white, seen = flatten(band, mode, levels, has_alpha)
+        transparent = transparent or seen
+        for picture, target, kernel in ((plain, small, hasher), (white, small_white, hasher_white)):
+            if picture is not None and target is not None and kernel is not None:
+                kernel.rows(picture.tobytes())
+                target.paste(picture.reduce(factor) if factor > 1 else picture, (0, top // factor))
+    found = Hashes(*hasher.finish())
+    laid = Hashes(*hasher_white.finish()) if hasher_white is not None and transparent else None
+    # what a viewer shows is the picture on white; where that is blank, what hides below the transparency is shown instead
+    if laid is not None and small_white is not None and (laid.quality >= 10 or found.quality < laid.quality):
+        small = small_white
+    return Decoded(width, height, image.mode, decoder, True, found, laid, small)
+
+
+def _levels(image: Image.Image) -> tuple[float, float]:
+    """For whole numbers of 32 bits and floats: the range that becomes 0..255."""
+    if image.mode == "F":
+        low, high = image.getextrema()
+        return float(low), float(high)  # type: ignore[arg-type]
+    if image.mode == "I":
+        high = int(image.getextrema()[1])  # type: ignore[arg-type]
+        return 0.0, 255.0 if high <= 255 else 65535.0 if high <= 65535 else float(2**31 - 1)
+    return 0.0, 255.0
+
+
+def flatten(band: Image.Image, mode: str, levels: tuple[float, float], has_alpha: bool) -> tuple[Image.Image, Image.Image | None, bool]:
+    """Return a band as L or RGB with transparency ignored, the same laid on white, and whether any pixel is transparent.
+
+    16-bit grey keeps its high byte (threatexchange clips it instead); CMYK, palettes and 1 bit become RGB or L first: hashing
+    their raw values gives a negative, palette numbers and a blank (research: 254 and 38 bits away).
+    """
+    import numpy as np
+    from PIL import Image
+
+    if band.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(band) >> 8).astype(np.uint8)), None, False
+    if band.mode in ("I", "F"):
+        low, high = levels
+        scaled = (np.nan_to_num(np.asarray(band, np.float64)) - low) * (255.0 / (high - low) if high > low else 0.0)
+        return Image.fromarray(np.clip(scaled, 0, 255).astype(np.uint8)), None, False
+    if band.mode == "LAB":
+        return band.getchannel("L").convert(mode), None, False
+    if not has_alpha:
+        return band.convert(mode), None, False
+    full = band.convert("RGBA")
+    alpha = full.getchannel("A")
+    white = Image.new("RGB", full.size, (255, 255, 255))
+    white.paste(full.convert("RGB"), mask=alpha)
+    return full.convert("RGB").convert(mode), white.convert(mode), int(alpha.getextrema()[0]) < 255  # type: ignore[arg-type]
+
+
+def warm_up() -> None:
+    """Import every library and decode one tiny picture of each format, so that plug-ins and tables are in memory."""
+    import imagecodecs
+    import numpy as np
+    import pillow_heif
+    from PIL import Image, ImageFilter, ImageOps
+
+    from safelight.native import _jpeg, _pdq
+
+    del ImageFilter, ImageOps, _jpeg, _pdq
+    Image.init()
+    grey = np.full((16, 16, 3), 128, np.uint8)
+    picture = Image.fromarray(grey)
+    for media_type, names in FORMATS.items():
+        out = io.BytesIO()
+        picture.save(out, names[0])
+        decode(out.getvalue(), media_type, Layout())
+    for name in sorted(set(SECOND.values())):
+        coded = getattr(imagecodecs, name.replace("_decode", "_encode"))(grey)
+        getattr(imagecodecs, name)(coded)
+    out = io.BytesIO()
+    pillow_heif.from_pillow(picture).save(out)
+    decode(out.getvalue(), "image/heic", Layout())

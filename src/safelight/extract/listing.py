@@ -1,0 +1,200 @@
+"""The list step of one exhibit, on the trusted side: entries from the sandbox (or from a folder) become listed shards.
+
+The cut into shards follows from the list alone, so it is the same whatever works on it: a shard ends at `SHARD_ITEMS` entries
+or `SHARD_BYTES` of readable content.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from safelight.case import Case, Exhibit
+from safelight.durable import folder_atomically, write_atomically
+from safelight.errors import Refused
+from safelight.escape import readable
+from safelight.evidence.folder import Folder, open_untouched
+from safelight.evidence.origin import item_id
+from safelight.evidence.source import Accounts, Entry
+from safelight.facts.layout import Layout
+from safelight.facts.writer import TableWriter, Written
+from safelight.problems import Problem
+from safelight.sandbox import protocol
+from safelight.sandbox.parent import RequestFailed, Sandbox, WorkerDied, checked_kind
+
+SHARD_ITEMS = 1_000
+SHARD_BYTES = 64 << 20
+
+
+def open_parts(exhibit: Exhibit) -> tuple[list[bytes], list[int]]:
+    """Open the segments of an image read only: (base names, descriptors). Raise `Refused` where one is gone or changed in size."""
+    names, descriptors = [], []
+    for part in exhibit.parts:
+        try:
+            fd = open_untouched(part.path)
+        except OSError as e:
+            raise Refused(
+                f"{part.path}, a part of exhibit {exhibit.label}, cannot be opened: {e.strerror or e}. The case is unharmed; "
+                "bring the evidence back to that path and run again."
+            ) from None
+        descriptors.append(fd)
+        names.append(os.fsencode(Path(part.path).name))
+        if os.fstat(fd).st_size != part.size:
+            raise Refused(f"{part.path} has {os.fstat(fd).st_size} bytes; {part.size} when it was added. Nothing was read from it.")
+    return names, descriptors
+
+
+def open_image(worker: Sandbox, exhibit: Exhibit) -> protocol.Opened:
+    """Open an image exhibit in a worker. Raise `RequestFailed` or `WorkerDied`."""
+    names, descriptors = open_parts(exhibit)
+    try:
+        (opened,) = worker.ask(protocol.Open(names), descriptors)
+    finally:
+        for fd in descriptors:
+            os.close(fd)
+    assert isinstance(opened, protocol.Opened)
+    return opened
+
+
+def list_exhibit(case: Case, exhibit: Exhibit, walls: bool, progress: Callable[[int], None]) -> dict[str, Any]:
+    """List one exhibit into its folder of facts and return the counts and digests for the ledger."""
+    target = Layout(case.folder).listed(exhibit.key)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with folder_atomically(target) as folder:
+        table = _ListWriter(folder, exhibit)
+        found = _folder(exhibit) if exhibit.form == "folder" else _image(exhibit, walls)
+        for answer in found:
+            table.take(answer)
+            progress(table.ordinal)
+        summary = table.close()
+        write_atomically(folder / "step.json", msgspec.json.format(msgspec.json.encode(summary, order="deterministic")) + b"\n")
+    return summary
+
+
+Found = tuple[str, Entry] | Problem | protocol.Volume
+
+
+def _folder(exhibit: Exhibit) -> Iterator[Found]:
+    folder = Folder(Path(exhibit.parts[0].path))
+    yield from folder.listing()
+    yield protocol.Volume("folder", "folder", "", 0, folder.accounts.bytes_covered or 0, folder.accounts)
+
+
+def _image(exhibit: Exhibit, walls: bool) -> Iterator[Found]:
+    """Yield what the sandbox lists. An image that cannot be opened, or that kills its reader, is a problem of the exhibit."""
+    with Sandbox("digests", walls) as worker:
+        try:
+            opened = open_image(worker, exhibit)
+            origin = opened.container
+        except (RequestFailed, WorkerDied) as e:
+            yield Problem(checked_kind(e.kind), e.reason, "", False)
+            return
+        try:
+            for answer in worker.ask(protocol.List()):
+                match answer:
+                    case protocol.Listed():
+                        yield from answer.problems
+                        yield from answer.entries
+                    case protocol.Volume():
+                        yield answer
+        except (RequestFailed, WorkerDied) as e:
+            yield Problem(checked_kind(e.kind), f"the listing ended here: {e.reason}", origin, False)
+
+
+class _ListWriter:
+    """Writes the shards of a listing, its problems and its volumes."""
+
+    def __init__(self, folder: Path, exhibit: Exhibit) -> None:
+        self.folder, self.exhibit = folder, exhibit
+        self.ordinal = 0
+        self._shard: TableWriter | None = None
+        self._shards = self._in_shard = self._bytes = self._numbered = 0
+        self._written: dict[str, Written] = {}
+        self._problems = TableWriter(folder / "problems.parquet", "problems")
+        self._volumes = TableWriter(folder / "volumes.parquet", "volumes")
+        self._kinds: dict[str, int] = {}
+
+    def take(self, found: Found) -> None:
+        """Write one thing that the listing gave."""
+        match found:
+            case Problem():
+                self._problem(-1, None, self.exhibit.prefix + found.origin, found.kind, found.reason, found.complete)
+            case protocol.Volume():
+                self._volume(found)
+            case (origin, entry):
+                self._entry(origin, entry)
+
+    def _entry(self, origin: str, entry: Entry) -> None:
+        size = max(entry.size or 0, 0) if entry.has_content else 0
+        if self._shard is None or self._in_shard >= SHARD_ITEMS or (self._in_shard and self._bytes + size > SHARD_BYTES):
+            self._next_shard()
+        assert self._shard is not None
+        origin = self.exhibit.prefix + origin
+        key = item_id(self.exhibit.label, origin)
+        self._shard.add(listed_row(self.exhibit, self.ordinal, key, origin, entry))
+        for kind, reason in entry.problems:
+            self._problem(self.ordinal, key, origin, checked_kind(kind), reason, True)
+        self._in_shard, self._bytes = self._in_shard + 1, self._bytes + size
+        self.ordinal += 1
+
+    def _next_shard(self) -> None:
+        self._end_shard()
+        self._shard = TableWriter(self.folder / f"{self._shards:06d}.parquet", "items")
+        self._shards, self._in_shard, self._bytes = self._shards + 1, 0, 0
+
+    def _end_shard(self) -> None:
+        if self._shard is not None:
+            self._written[self._shard.path.name] = self._shard.close()
+            self._shard = None
+
+    def _problem(self, ordinal: int, key: bytes | None, origin: str, kind: str, reason: str, complete: bool) -> None:
+        self._kinds[kind] = self._kinds.get(kind, 0) + 1
+        where = (self.exhibit.label, self.exhibit.source, ordinal, 0, self._numbered, key, origin)
+        self._problems.add((*where, "list", kind, _text(reason), complete))
+        self._numbered += 1
+
+    def _volume(self, v: protocol.Volume) -> None:
+        a = v.accounts or Accounts(entries_walk=0)
+        known = v.accounts is not None
+        self._volumes.add(
+            (self.exhibit.label, self.exhibit.source, self.exhibit.prefix + v.origin, v.filesystem, _text(v.label), v.offset, v.size, a.entries_walk if known else None, a.entries_table)
+            + (a.deleted if known else None, a.orphans if known else None, a.bytes_allocated, a.bytes_covered, " ".join(a.readers))
+        )
+
+    def close(self) -> dict[str, Any]:
+        """Finish all files; return counts and digests."""
+        self._end_shard()
+        self._written["problems.parquet"] = self._problems.close()
+        self._written["volumes.parquet"] = self._volumes.close()
+        return {
+            "items": self.ordinal,
+            "shards": self._shards,
+            "problems": dict(sorted(self._kinds.items())),
+            "files": {name: [w.rows, w.sha256, w.logical] for name, w in sorted(self._written.items())},
+        }
+
+
+def listed_row(exhibit: Exhibit, ordinal: int, key: bytes, origin: str, e: Entry) -> tuple[Any, ...]:
+    """Return the row of the items table for an entry that is not extracted yet."""
+    problem = e.problems[0][0] if e.problems else None
+    times = tuple(_i64(t) for t in (e.mtime, e.atime, e.ctime, e.btime))
+    has_time = any(t is not None for t in times)
+    return (
+        (key, exhibit.label, exhibit.source, ordinal, 0, None, origin, e.path, readable(e.path), _i64(e.size), _i64(e.allocated), e.state, e.type)
+        + (*times, e.time_basis if has_time else None, e.reader, e.note or None, e.has_content, e.link or None, None)
+        + (checked_kind(problem) if problem else None,)
+    )
+
+
+def _i64(value: int | None) -> int | None:
+    """Return a number that fits the column; a claim beyond 63 bits is no number (the reader's problem says so)."""
+    return value if value is None or -(1 << 63) <= value < 1 << 63 else None
+
+
+def _text(text: str) -> str:
+    """Return text that UTF-8 can hold: names in it may carry bytes that are none."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,325 @@
+"""Extract one listed item, inside the sandbox: one pass over the bytes, then what the content asks for, then what it holds.
+
+The answer is a run of `Item` records: the item itself, then its members (archive members, embedded thumbnails, previews) in
+order of reading, each with the member that holds it. Members are taken from a stack, not by recursion, under one budget for the
+whole tree below the listed item. The same bytes give the same answer, whatever came before.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from safelight.evidence.bytesource import MemorySource
+from safelight.evidence.origin import Step, parse
+from safelight.evidence.source import ByteSource, Unreadable
+from safelight.extract.digests import Digests
+from safelight.extract.filetype import FileType, detect, extension_mismatch
+from safelight.records import PictureResult
+from safelight.sandbox import limits
+from safelight.sandbox.protocol import Item, Late, Task
+
+BLOCK = 1 << 20
+"""Bytes read at a time."""
+
+HEAD = 1 << 16
+"""Bytes that the type is told from."""
+
+PICTURE_BYTES = 192 << 20
+"""The largest picture that is held in memory."""
+
+NESTED_BYTES = 128 << 20
+"""The largest archive inside an archive that is held in memory: nested archives are read from memory, nothing is written."""
+
+EMBEDDED_STEPS = ("thumbnail", "preview", "tail")
+"""Steps into a picture; every other step of a member is into an archive."""
+
+PROMISING = frozenset(
+    b"jpg jpeg png gif webp bmp tif tiff heic heif avif jp2 dng cr2 cr3 nef arw raf mp4 mov avi mkv wmv mp3 wav m4a flac ogg pdf doc docx "
+    b"xls xlsx ppt pptx zip rar 7z gz tar tgz xz bz2 exe dll apk db sqlite".split()
+)
+"""Endings of names that promise content: zero bytes under such a name are said to be a problem."""
+
+
+def warm_up(profile: str) -> None:
+    """Import what a profile needs."""
+    from safelight.extract import filetype
+
+    filetype.warm_up()
+    if profile == "full":
+        from safelight.extract import archives, pictures
+
+        archives.warm_up()
+        pictures.warm_up()
+
+
+def entry_steps(steps: Sequence[Step]) -> list[Step]:
+    """Return the steps of an origin up to the entry of the file system (the first step that has a place), without members."""
+    for index, step in enumerate(steps):
+        if step.place or step.kind == "file":
+            return list(steps[: index + 1])
+    raise Unreadable("corrupt", "the origin names no entry")
+
+
+class _Held:
+    """What was read of one content: digests, length, type, and the bytes where they were kept."""
+
+    def __init__(self, digests: Digests, head: bytes, data: bytes | None, filetype: FileType) -> None:
+        self.digests, self.head, self.data, self.filetype = digests, head, data, filetype
+
+
+class _Pending(msgspec.Struct):
+    """A content that waits to be looked into: its item, its depth, its bytes (a source, or memory)."""
+
+    item: Item
+    depth: int
+    source: ByteSource
+
+
+def extract(task: Task, open_source: Callable[[], ByteSource], only: str) -> Iterator[Item | Late]:
+    """Yield the item of a task and then its members. Never raises for what evidence causes."""
+    item = Item(task.ordinal)
+    try:
+        source = open_source()
+        held = _read(_source_blocks(source), item, task.size)
+    except Unreadable as e:
+        item.problems.append((e.kind, e.reason))
+        yield item
+        return
+    _describe(item, held, task.path)
+    if only == "digests":
+        yield item
+        return
+    careful = 0 in task.careful
+    embedded = [] if careful else _picture(item, held)
+    yield item
+    if not careful:
+        yield from _members(task, item, held, source, embedded)
+
+
+def _source_blocks(source: ByteSource) -> Iterator[bytes]:
+    offset = 0
+    while offset < source.size:
+        block = source.read_at(offset, BLOCK)
+        if not block:
+            return
+        offset += len(block)
+        yield block
+
+
+def _read(blocks: Iterable[bytes], item: Item, expected: int | None) -> _Held:
+    """Read a stream once. Where it breaks off, what came before is kept as partial content, with the problem beside it."""
+    digests, head, pieces, room = Digests(), b"", list[bytes](), 0
+    filetype: FileType | None = None
+    for block in _until_damage(blocks, item):
+        digests.update(block)
+        if filetype is None:
+            head = bytes(block[:HEAD])
+            filetype = detect(head, expected if expected is not None else len(block))
+            room = PICTURE_BYTES if filetype.kind == "image" else NESTED_BYTES if filetype.kind == "archive" else 0
+        if room:
+            pieces.append(block)
+            if digests.length > room:
+                room, pieces = 0, []
+    filetype = filetype or detect(b"", 0)
+    data = (pieces[0] if len(pieces) == 1 else b"".join(pieces)) if room else None
+    if expected is not None and digests.length < expected and not item.note:
+        item.problems.append(("truncated", f"{digests.length} of {expected} bytes could be read"))
+        item.note = f"partial: the first {digests.length} bytes"
+    return _Held(digests, head, data, filetype)
+
+
+PARTIAL = ("corrupt", "truncated", "unreadable")
+"""Kinds of damage after which the bytes before it are kept: half a picture is a picture."""
+
+
+def _until_damage(blocks: Iterable[bytes], item: Item) -> Iterator[bytes]:
+    length = 0
+    try:
+        for block in blocks:
+            length += len(block)
+            yield block
+    except Unreadable as e:
+        if e.kind not in PARTIAL or not length:
+            raise
+        item.problems.append((e.kind, e.reason))
+        item.note = f"partial: the first {length} bytes"
+
+
+def _describe(item: Item, held: _Held, name: bytes) -> None:
+    digests, filetype = held.digests, held.filetype
+    item.sha256, item.sha1, item.md5 = digests.sha256(), digests.sha1(), digests.md5()
+    item.length = digests.length
+    item.media_type, item.kind, item.typed_by = filetype.media_type, filetype.kind, filetype.typed_by
+    base = name.rsplit(b"/", 1)[-1]
+    if digests.length == 0:
+        if base.rsplit(b".", 1)[-1].lower() in PROMISING:
+            item.problems.append(("empty", "the name promises content, there are 0 bytes"))
+    elif reason := extension_mismatch(base, filetype):
+        item.problems.append(("type-mismatch", reason))
+
+
+_recent: OrderedDict[bytes, PictureResult] = OrderedDict()
+"""Results of the last pictures by SHA-256: copies of one picture are decoded once in a row of items."""
+
+RECENT = 128
+
+
+def _picture(item: Item, held: _Held) -> list[Any]:
+    """Extract a picture into its item; return the streams embedded in it."""
+    if held.filetype.kind != "image":
+        return []
+    if held.data is None:
+        item.problems.append(("limit.bytes", f"a picture of more than {PICTURE_BYTES} bytes"))
+        return []
+    from safelight.extract.pictures import extract_picture
+
+    key = item.sha256 or b""
+    result = _recent.get(key)
+    if result is None:
+        try:
+            result = extract_picture(held.data, held.filetype.media_type)
+        except MemoryError:
+            result = PictureResult(problems=[("limit.memory", "the picture needs more memory than a worker may have")])
+        _recent[key] = result
+        if len(_recent) > RECENT:
+            _recent.popitem(last=False)
+    item.problems += result.problems
+    item.picture = PictureResult(picture=result.picture)
+    return list(result.embedded)
+
+
+def _members(task: Task, item: Item, held: _Held, source: ByteSource, embedded: list[Any]) -> Iterator[Item | Late]:
+    """Yield what is inside an item, breadth first, under one budget."""
+    from safelight.extract import archives
+
+    budget = archives.Budget.of(held.digests.length)
+    waiting = deque[_Pending]()
+    numbers = _Numbers(task.careful)
+    for child, pending in _embedded(item, embedded, 1, budget, numbers):
+        yield child
+        waiting += pending
+    if archives.is_archive(held.filetype.media_type):
+        limits.allow_cpu(limits.CPU_ARCHIVE_S + limits.item_cpu_seconds(held.digests.length))
+        kept = MemorySource(held.data) if held.data is not None else source
+        waiting.append(_Pending(item, 0, kept))
+    while waiting:
+        current = waiting.popleft()
+        try:
+            budget.check()
+        except Unreadable as e:  # nothing more may come out: what is still waiting is not even listed
+            yield Late(current.item.ordinal, current.item.member, [(e.kind, f"not looked into: {e.reason}")])
+            continue
+        for answer, pending in _archive(current, budget, numbers):
+            yield answer
+            waiting += pending
+
+
+class _Numbers:
+    """Counts members in order of reading; knows those on which a worker died."""
+
+    def __init__(self, careful: list[int]) -> None:
+        self._last, self._careful = 0, frozenset(careful)
+
+    def next(self) -> tuple[int, bool]:
+        """Return the next number, and whether that member must not be looked into."""
+        self._last += 1
+        return self._last, self._last in self._careful
+
+
+def _embedded(holder: Item, streams: list[Any], depth: int, budget: Any, numbers: _Numbers) -> Iterator[tuple[Item, list[_Pending]]]:
+    for stream in streams:
+        number, careful = numbers.next()
+        child = Item(holder.ordinal, number, holder.member, stream.step, stream.name, type="thumbnail")
+        if not stream.step.startswith(("thumbnail", "preview")):
+            child.type = "member"
+        child.size = len(stream.data)
+        held = _read([stream.data], child, None)
+        _describe(child, held, stream.name)
+        if careful:
+            yield child, []
+        else:
+            _picture(child, held)
+            yield child, _inside(child, held, depth, budget)
+
+
+def _inside(child: Item, held: _Held, depth: int, budget: Any) -> list[_Pending]:
+    """Return the archive to look into, where a member is one; say so where it is too deep or too large."""
+    from safelight.extract import archives
+
+    if not archives.is_archive(held.filetype.media_type):
+        return []
+    if depth >= budget.depth:
+        child.problems.append(("limit.depth", f"nested deeper than {budget.depth} levels"))
+        return []
+    if held.data is None:
+        child.problems.append(("limit.bytes", f"an archive of more than {NESTED_BYTES} bytes inside an archive"))
+        return []
+    return [_Pending(child, depth, MemorySource(held.data))]
+
+
+def _archive(current: _Pending, budget: Any, numbers: _Numbers) -> Iterator[tuple[Item | Late, list[_Pending]]]:
+    """Yield the members of one archive; what is wrong with the archive as a whole comes last, as `Late`."""
+    from safelight.extract import archives
+    from safelight.problems import Problem
+
+    holder, depth = current.item, current.depth + 1
+    late: list[tuple[str, str]] = []
+    for member in archives.members(current.source, holder.media_type, budget):
+        if isinstance(member, Problem):
+            late.append((member.kind, member.reason))
+            continue
+        number, careful = numbers.next()
+        child = Item(holder.ordinal, number, holder.member, member.step, member.name, member.type)
+        child.size, child.mtime, child.time_basis, child.link = member.size, member.mtime, member.time_basis, member.link
+        child.problems += list(member.problems)
+        if not member.has_content:
+            yield child, []
+            continue
+        try:
+            held = _read(member.blocks(), child, None)
+        except Unreadable as e:
+            child.problems.append((e.kind, e.reason))
+            yield child, []
+            continue
+        _describe(child, held, member.name)
+        if careful:
+            yield child, []
+            continue
+        inner = _picture(child, held)
+        yield child, _inside(child, held, depth, budget)
+        yield from _embedded(child, inner, depth, budget, numbers)
+    if late:
+        yield Late(holder.ordinal, holder.member, late), []
+
+
+def reopen(origin: str, source: ByteSource) -> Iterator[bytes]:
+    """Yield the bytes of an origin whose entry is `source`: through each member step down to the last."""
+    steps = parse(origin)
+    inner = steps[len(entry_steps(steps)) :]
+    for step in inner:
+        source = MemorySource(_open_step(source, step))
+    yield from _until_damage(_source_blocks(source), Item(0))
+
+
+def _open_step(source: ByteSource, step: Step) -> bytes:
+    from safelight.extract import archives
+    from safelight.extract.pictures import extract_picture
+
+    head = source.read_at(0, HEAD)
+    media_type = detect(head, source.size).media_type
+    if step.kind not in EMBEDDED_STEPS:
+        data = b"".join(_until_damage(archives.open_member(source, media_type, int(step.argument)), Item(0)))
+    else:
+        text = f"{step.kind}:{step.argument}" if step.argument else step.kind
+        result = extract_picture(source.read_at(0, source.size), media_type)
+        found = [e.data for e in result.embedded if e.step == text]
+        if not found:
+            raise Unreadable("corrupt", f"there is no {text} in this content")
+        data = found[0]
+    if len(data) > PICTURE_BYTES * 4:
+        raise Unreadable("limit.bytes", "the member is too large to open from inside another one")
+    return data

@@ -1,0 +1,93 @@
+"""Compact the shards of an exhibit into few files: one million rows in 2,000 files cost 37 times the query of 20 files.
+
+Items and problems keep their order; contents and pictures are one row each, in ascending order of SHA-256. The result follows
+from the shards alone.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from safelight.durable import folder_atomically
+from safelight.facts.layout import Layout
+from safelight.facts.reader import connect
+from safelight.facts.writer import TableWriter
+from safelight.records import TABLES
+
+ROWS_PER_FILE = 1_000_000
+ORDERED = ("items", "problems")
+DISTINCT = ("contents", "pictures")
+
+
+def compact(layout: Layout, exhibit: str, only: str) -> dict[str, list[Any]]:
+    """Write the tables of an exhibit from its shards and return rows and digests by file name. The shards stay."""
+    shards = sorted((layout.extracted(exhibit, only) / "shards").iterdir())
+    files: dict[str, list[Any]] = {}
+    with folder_atomically(layout.tables(exhibit, only)) as folder:
+        for table in ORDERED:
+            parts = _Parts(folder, table)
+            for shard in shards:
+                parts.add(pq.read_table(shard / f"{table}.parquet"))
+            files |= parts.close()
+        for table in DISTINCT:
+            parts = _Parts(folder, table)
+            for batch in _distinct([shard / f"{table}.parquet" for shard in shards], table, layout.case):
+                parts.add(pa.Table.from_batches([batch]))
+            files |= parts.close()
+    return files
+
+
+def drop_shards(layout: Layout, exhibit: str, only: str) -> None:
+    """Remove the shards, once their tables stand in the ledger."""
+    shutil.rmtree(layout.extracted(exhibit, only) / "shards", ignore_errors=True)
+
+
+def _distinct(files: list[Path], table: str, case: Path) -> Any:
+    """Yield the first row of each SHA-256 in order. DuckDB sorts within bounded memory and spills beside the case."""
+    if not files:
+        return
+    con = connect(case)
+    columns = ", ".join(f'"{c.name}"' for c in TABLES[table])
+    query = f"""
+        select {columns} from read_parquet($files, filename = true)
+        qualify row_number() over (partition by sha256 order by filename) = 1 order by sha256
+    """
+    yield from con.sql(query, params={"files": [str(f) for f in files]}).to_arrow_reader(50_000)
+
+
+class _Parts:
+    """Files `TABLE-0000.parquet` of at most `ROWS_PER_FILE` rows."""
+
+    def __init__(self, folder: Path, table: str) -> None:
+        self.folder, self.table = folder, table
+        self._writer: TableWriter | None = None
+        self._number = self._rows = 0
+        self._files: dict[str, list[Any]] = {}
+
+    def add(self, table: pa.Table) -> None:
+        while table.num_rows:
+            if self._writer is None:
+                self._writer = TableWriter(self.folder / f"{self.table}-{self._number:04d}.parquet", self.table)
+            room = ROWS_PER_FILE - self._rows
+            self._writer.add_table(table.slice(0, room))
+            self._rows += min(room, table.num_rows)
+            table = table.slice(room)
+            if self._rows >= ROWS_PER_FILE:
+                self._end()
+
+    def _end(self) -> None:
+        if self._writer is not None:
+            written = self._writer.close()
+            self._files[self._writer.path.name] = [written.rows, written.sha256, written.logical]
+            self._writer, self._rows, self._number = None, 0, self._number + 1
+
+    def close(self) -> dict[str, list[Any]]:
+        if self._writer is None and not self._files:
+            self._writer = TableWriter(self.folder / f"{self.table}-0000.parquet", self.table)
+        self._end()
+        return self._files

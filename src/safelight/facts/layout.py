@@ -1,0 +1,47 @@
+"""Where facts lie in a case, and which step version made them.
+
+    facts/list-1/EXHIBIT/000000.parquet …      listed items, one file a shard; volumes.parquet, problems.parquet, step.json
+    facts/extract-1/EXHIBIT/shards/000000/     items, contents, pictures, problems of one shard, while the exhibit is worked on
+    facts/extract-1/EXHIBIT/tables/            the same, compacted: few files, contents and pictures once each
+    renditions/EXHIBIT/000000.pack             the small pictures of one shard, one behind the other
+
+A folder is complete or absent. `digests-1` stands beside `extract-1` for a run that was told to digest only.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+LIST_STEP = "list-1"
+EXTRACT_STEPS = {"everything": "extract-1", "digests": "digests-1"}
+EXTRACTED = ("items", "contents", "pictures", "problems")
+
+
+class Layout:
+    """Paths of the facts of one case."""
+
+    def __init__(self, case: Path) -> None:
+        self.case = case
+
+    def listed(self, exhibit: str) -> Path:
+        return self.case / "facts" / LIST_STEP / exhibit
+
+    def list_shards(self, exhibit: str) -> list[Path]:
+        """Return the listed shards in order; empty while the exhibit is not listed."""
+        return sorted(self.listed(exhibit).glob("[0-9]*.parquet"))
+
+    def extracted(self, exhibit: str, only: str) -> Path:
+        return self.case / "facts" / EXTRACT_STEPS[only] / exhibit
+
+    def shard(self, exhibit: str, only: str, number: int) -> Path:
+        return self.extracted(exhibit, only) / "shards" / f"{number:06d}"
+
+    def tables(self, exhibit: str, only: str) -> Path:
+        return self.extracted(exhibit, only) / "tables"
+
+    def pack(self, exhibit: str, number: int) -> Path:
+        return self.case / "renditions" / exhibit / f"{number:06d}.pack"
+
+    def best(self, exhibit: str) -> str:
+        """Return which extraction of an exhibit to read: everything, where it has begun, else digests."""
+        return "everything" if self.extracted(exhibit, "everything").is_dir() else "digests"

@@ -1,0 +1,156 @@
+"""Write facts as Parquet with pinned bytes: the same rows give the same file, wherever and however often they are written.
+
+Four rules (measured, docs/decisions/0003-pinned-parquet.md): rows in a total order, `combine_chunks` before writing, explicit
+writer constants, no time, host or path in the metadata. Another pyarrow may give other bytes, so each file also has a logical
+digest of its rows that does not depend on the library.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from safelight.durable import digest_file
+from safelight.records import TABLES, schema
+
+ROW_GROUP = 65_536
+_DICTIONARY = {"exhibit", "state", "type", "time_basis", "reader", "note", "media_type", "kind", "typed_by", "step", "mode", "decoder"}
+_DICTIONARY |= {"set", "version", "as", "method", "transform", "form", "category", "exif_make", "exif_model", "problem"}
+
+
+class Written(msgspec.Struct, frozen=True):
+    """A finished table file: rows, SHA-256 of its bytes, and the logical digest of its rows."""
+
+    rows: int
+    sha256: str
+    logical: str
+
+
+class TableWriter:
+    """One Parquet file of one table; rows arrive in order as tuples in column order, or as Arrow tables."""
+
+    def __init__(self, path: Path, table: str) -> None:
+        self.path, self.rows = path, 0
+        self._names = [c.name for c in TABLES[table]]
+        self._schema = schema(table)
+        self._pending: list[Sequence[Any]] = []
+        self._tables: list[pa.Table] = []
+        self._buffered = 0
+        self._logical = LogicalDigest()
+        self._writer = pq.ParquetWriter(
+            path,
+            self._schema,
+            version="2.6",
+            compression="zstd",
+            compression_level=3,
+            use_dictionary=[n for n in self._names if n in _DICTIONARY] or False,
+            data_page_size=1 << 20,
+            store_schema=False,
+            write_page_index=True,
+            write_statistics=True,
+        )
+
+    def add(self, row: Sequence[Any]) -> None:
+        """Append one row."""
+        self._pending.append(row)
+        if len(self._pending) >= ROW_GROUP:
+            self._fold()
+
+    def add_table(self, table: pa.Table) -> None:
+        """Append the rows of an Arrow table of the same schema."""
+        self._fold()
+        self._tables.append(table.cast(self._schema))
+        self._buffered += table.num_rows
+        self._flush(False)
+
+    def _fold(self) -> None:
+        if self._pending:
+            columns = zip(*self._pending, strict=True)
+            arrays = [pa.array(c, f.type) for c, f in zip(columns, self._schema, strict=True)]
+            self._tables.append(pa.Table.from_arrays(arrays, schema=self._schema))
+            self._buffered += len(self._pending)
+            self._pending = []
+        self._flush(False)
+
+    def _flush(self, final: bool) -> None:
+        while self._buffered >= ROW_GROUP or (final and self._buffered):
+            whole = pa.concat_tables(self._tables)
+            group = whole.slice(0, ROW_GROUP).combine_chunks()
+            self._writer.write_table(group, row_group_size=ROW_GROUP)
+            self._logical.update(group)
+            self.rows += group.num_rows
+            rest = whole.slice(group.num_rows)
+            self._tables = [rest] if rest.num_rows else []
+            self._buffered = rest.num_rows
+
+    def close(self) -> Written:
+        """Write what is left and return what the file is."""
+        self._fold()
+        self._flush(True)
+        self._writer.close()
+        return Written(self.rows, digest_file(self.path), self._logical.hexdigest())
+
+
+class LogicalDigest:
+    """SHA-256 over rows, independent of the library that stored them.
+
+    Rows are taken in groups of 65,536 (the last may be shorter); per column of a group: which values are present (one bit each,
+    little-endian), then the values: numbers as little-endian bytes with 0 for null, text and bytes as their lengths (int64) and
+    their concatenation, lists as their lengths and then the digest input of their items.
+    """
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+
+    def update(self, group: pa.Table) -> None:
+        """Add one group of at most 65,536 rows (all groups but the last are full)."""
+        self._hash.update(f"{group.num_rows}\n".encode())
+        for name, column in zip(group.column_names, group.columns, strict=True):
+            self._hash.update(f"{name}\n".encode())
+            for part in _flat(column.combine_chunks()):
+                self._hash.update(part)
+
+    def hexdigest(self) -> str:
+        return self._hash.hexdigest()
+
+
+def _flat(array: Any) -> Iterable[bytes]:
+    """Yield the bytes that stand for an Arrow array in a logical digest."""
+    if isinstance(array, pa.ChunkedArray):
+        array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
+    yield np.packbits(array.is_valid().to_numpy(zero_copy_only=False), bitorder="little").tobytes()
+    kind = array.type
+    if pa.types.is_map(kind):
+        array = array.cast(pa.list_(pa.struct([("key", pa.string()), ("value", pa.string())])))
+        yield pc.fill_null(pc.list_value_length(array), 0).cast(pa.int64()).to_numpy().astype("<i8").tobytes()
+        items = pc.list_flatten(array)
+        yield from _flat(pc.struct_field(items, 0))
+        yield from _flat(pc.struct_field(items, 1))
+    elif pa.types.is_list(kind):
+        yield pc.fill_null(pc.list_value_length(array), 0).cast(pa.int64()).to_numpy().astype("<i8").tobytes()
+        yield from _flat(pc.list_flatten(array))
+    elif pa.types.is_string(kind) or pa.types.is_binary(kind) or pa.types.is_fixed_size_binary(kind):
+        values = array.cast(pa.binary()) if not pa.types.is_binary(kind) else array
+        lengths = pc.fill_null(pc.binary_length(values), 0).cast(pa.int64()).to_numpy().astype("<i8")
+        yield lengths.tobytes()
+        yield b"".join(v for v in values.to_pylist() if v is not None)
+    elif pa.types.is_boolean(kind):
+        yield np.packbits(pc.fill_null(array, False).to_numpy(zero_copy_only=False), bitorder="little").tobytes()
+    else:
+        yield pc.fill_null(array, 0).to_numpy(zero_copy_only=False).astype(f"<{'f8' if pa.types.is_floating(kind) else 'i8'}").tobytes()
+
+
+def logical_digest(path: Path) -> str:
+    """Return the logical digest of a table file."""
+    digest, file = LogicalDigest(), pq.ParquetFile(path)
+    for index in range(file.num_row_groups):
+        digest.update(file.read_row_group(index))
+    return digest.hexdigest()

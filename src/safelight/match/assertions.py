@@ -1,0 +1,189 @@
+"""Write the entries and indexes of one version of a set while its records stream by; nothing is kept per record in memory."""
+
+from __future__ import annotations
+
+import array
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from safelight.match import canaries
+from safelight.match.conflicts import Conflicts, Opaque
+from safelight.match.entries import WIDTHS, Record, Refused
+from safelight.match.indexes import MARK_CANARY, MARK_LOW_QUALITY, MARK_TRIVIAL, ROW_ARRAYS, UNKNOWN_QUALITY, write_index
+from safelight.match.pdq import QUALITY
+from safelight.match.schemes import is_uncategorised
+from safelight.match.spill import Spill
+
+BATCH = 32_768
+BATCH_BYTES = 16 << 20
+"""Text and opaque bytes of a batch, so that long comments do not grow memory."""
+MOST_CATEGORIES = 60_000
+
+
+def entries_schema() -> Any:
+    """Return the Arrow schema of entries.parquet."""
+    import pyarrow as pa
+
+    value = pa.struct([pa.field("method", pa.string()), pa.field("value", pa.binary())])
+    return pa.schema(
+        [
+            pa.field("position", pa.int64()),
+            pa.field("line", pa.int64()),
+            pa.field("repeats", pa.int64()),
+            pa.field("digests", pa.list_(value)),
+            pa.field("opaque", pa.list_(value)),
+            pa.field("category", pa.string()),
+            pa.field("category_stated", pa.bool_()),
+            pa.field("scheme", pa.string()),
+            pa.field("media_id", pa.string()),
+            pa.field("series", pa.string()),
+            pa.field("flags", pa.map_(pa.string(), pa.bool_())),
+            pa.field("quality", pa.int16()),
+            pa.field("scope", pa.string()),
+            pa.field("trivial_content", pa.bool_()),
+            pa.field("low_quality", pa.bool_()),
+            pa.field("rejected", pa.list_(pa.string())),
+            pa.field("extra", pa.map_(pa.string(), pa.string())),
+        ]
+    )
+
+
+def _is_low(record: Record) -> bool:
+    return record.quality is not None and record.quality < QUALITY
+
+
+def _column(name: str, batch: list[Record]) -> list[Any]:
+    if name in ("flags", "extra"):
+        return [list(getattr(r, name).items()) or None for r in batch]
+    if name in ("digests", "opaque"):
+        return [[{"method": m, "value": v} for m, v in getattr(r, name)] or None for r in batch]
+    if name == "rejected":
+        return [r.rejected or None for r in batch]
+    if name == "trivial_content":
+        return [r.trivial for r in batch]
+    if name == "low_quality":
+        return [_is_low(r) for r in batch]
+    return [getattr(r, name) for r in batch]
+
+
+class SetWriter:
+    """Takes records in the order of the source; `finish` writes indexes and row arrays. Row n is the n-th record that was added."""
+
+    def __init__(self, folder: Path, set_id: str) -> None:
+        import pyarrow.parquet as pq
+
+        self.folder, self.set_id = folder, set_id
+        self.spills: dict[str, Spill] = {}
+        self.keys: dict[str, tuple[bytearray, array.array[int]]] = {}
+        self.conflict_counter, self.opaque = Conflicts(folder), Opaque(folder)
+        self.numbers: dict[tuple[str | None, str | None], int] = {(None, None): 0}
+        self.batch: list[Record] = []
+        self.batch_bytes = 0
+        self.rows = self.low_quality = self.used_pdq = self.duplicates = self.total_rows = 0
+        self.conflicts: dict[str, int] = {}
+        self.methods: dict[str, int] = {}
+        self.schema = entries_schema()
+        self.parquet = pq.ParquetWriter(
+            folder / "entries.parquet", self.schema, compression="zstd", version="2.6", store_schema=False, use_dictionary=True
+        )
+        self.arrays = {name: (folder / name).open("wb") for name, _ in ROW_ARRAYS}
+
+    def add(self, record: Record) -> None:
+        """Take one record. What a reader answered is checked: widths of digests, lengths, numbers."""
+        for method, raw in record.digests:
+            if WIDTHS.get(method) != len(raw):
+                raise Refused(f"record {record.position}: the reader answered {len(raw)} bytes as {method}")
+            keys, rows = self.keys.setdefault(method, (bytearray(), array.array("Q")))
+            keys += raw
+            rows.append(self.rows)
+        if not (record.digests or record.opaque) or record.repeats < 1 or not 0 < record.position < 1 << 62:
+            raise Refused(f"record {record.position}: the reader answered a record that cannot be")
+        category = (None, None) if record.category is None else (record.scheme, record.category)
+        number = self.numbers.setdefault(category, len(self.numbers))
+        if number >= MOST_CATEGORIES:
+            raise Refused(f"more than {MOST_CATEGORIES} different categories")
+        self.conflict_counter.add(record, number)
+        if record.opaque:
+            self.opaque.add(record)
+        self.batch.append(record)
+        self.rows += 1
+        self.batch_bytes += sum(map(len, record.extra.values())) + sum(len(raw) for _, raw in record.opaque) + len(record.series or "")
+        if len(self.batch) >= BATCH or self.batch_bytes >= BATCH_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        import pyarrow as pa
+
+        batch, self.batch, self.batch_bytes = self.batch, [], 0
+        if batch:
+            columns = [pa.array(_column(field.name, batch), field.type) for field in self.schema]
+            self.parquet.write_table(pa.Table.from_arrays(columns, schema=self.schema), row_group_size=BATCH)
+            low = [_is_low(r) for r in batch]
+            self.low_quality += sum(low)
+            numbers = [self.numbers[(None, None) if r.category is None else (r.scheme, r.category)] for r in batch]
+            marks = [MARK_TRIVIAL * r.trivial + MARK_LOW_QUALITY * is_low for r, is_low in zip(batch, low, strict=True)]
+            qualities = [UNKNOWN_QUALITY if r.quality is None else max(0, min(r.quality, 100)) for r in batch]
+            self._write_arrays([r.position for r in batch], numbers, marks, qualities)
+        for method, (keys, rows) in self.keys.items():
+            self._spill(method, np.frombuffer(bytes(keys), np.uint8).reshape(-1, WIDTHS[method]), np.array(rows, np.uint64))
+            keys.clear()
+            del rows[:]
+
+    def _write_arrays(self, *columns: list[int]) -> None:
+        for (name, dtype), values in zip(ROW_ARRAYS, columns, strict=True):
+            self.arrays[name].write(np.array(values, dtype).tobytes())
+
+    def _spill(self, method: str, keys: Any, rows: Any) -> None:
+        if method not in self.spills:
+            self.spills[method] = Spill(self.folder, method, WIDTHS[method] + 8)
+        numbers = rows.astype(">u8").view(np.uint8).reshape(-1, 8)
+        self.spills[method].add(np.concatenate([keys, numbers], axis=1))
+
+    def _plant(self) -> None:
+        """Add the canaries of each index as rows after the last entry."""
+        count = canaries.COUNT
+        for method in list(self.spills):
+            self._spill(method, canaries.keys(self.set_id, method), np.arange(self.total_rows, self.total_rows + count, dtype=np.uint64))
+            self._write_arrays([-1] * count, [0] * count, [MARK_CANARY] * count, [UNKNOWN_QUALITY] * count)
+            self.total_rows += count
+
+    def finish(self, scheme: str | None) -> tuple[dict[str, int], dict[str, int]]:
+        """Write what is left; return (distinct values by method, distinct opaque values by kind), canaries not counted."""
+        self._flush()
+        self.parquet.close()
+        self.total_rows = self.rows
+        self._plant()
+        distinct: dict[str, int] = {}
+        for method in [m for m in WIDTHS if m in self.spills]:
+            spill = self.spills[method]
+            distinct[method] = write_index(self.folder, method, spill.blocks(), spill.count, self.total_rows) - canaries.COUNT
+        self.methods = dict(distinct)
+        for out in self.arrays.values():
+            out.close()
+        silent = {number for (own, code), number in self.numbers.items() if is_uncategorised(own or scheme, code)}
+        self.duplicates, self.conflicts = self.conflict_counter.count(silent)
+        if "pdq" in self.methods:
+            self.used_pdq = self._count_used()
+        return distinct, self.opaque.count()
+
+    def _count_used(self) -> int:
+        """Count distinct PDQ hashes with an entry that is good enough to match with."""
+        from safelight.match.indexes import Index, map_array
+
+        index = Index(self.folder, "pdq", self.total_rows)
+        marks = map_array(self.folder / "marks", "u1")
+        assert index.starts is not None
+        used = 0
+        step = 1 << 20
+        for start in range(0, len(index.keys), step):
+            starts = index.starts[start : start + step + 1].astype(np.int64)
+            rows = index.take(np.arange(starts[0], starts[-1]))
+            good = (marks[rows] & (MARK_LOW_QUALITY | MARK_CANARY)) == 0
+            used += int((np.add.reduceat(good.astype(np.int64), starts[:-1] - starts[0]) > 0).sum())
+        return used
+
+    def category_list(self, scheme: str | None) -> list[tuple[str, str]]:
+        """Return (scheme, code) by number; ("", "") for none."""
+        return [("", "") if code is None else (own or scheme or "", code) for own, code in self.numbers]

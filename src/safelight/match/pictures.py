@@ -1,0 +1,179 @@
+"""Match pictures by PDQ: all eight turns and flips and the form on white against the distinct hashes of a set.
+
+One row per (content, entry): the least distance; on a tie the picture as it is before the form on white, then the first transform in
+the order of `records.TRANSFORMS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from safelight.match.canaries import COUNT, CanaryLost, keys, pdq_twins
+from safelight.match.columns import Ascending, Bytes2D, fixed, strings
+from safelight.match.digests import expand, plain_lookup
+from safelight.match.indexes import MARK_CANARY, UNKNOWN_QUALITY
+from safelight.match.library import OpenSet
+from safelight.match.matcher import Match
+from safelight.match.pdq import Pairs, join_batches
+from safelight.records import TRANSFORMS
+
+MOST_PICTURES = 25_000
+MOST_PAIRS = 8_000_000
+"""Pairs of (picture, entry) that are held at once; beyond it the pictures are taken in halves."""
+
+Longs = NDArray[np.int64]
+
+
+class Queries:
+    """The hashes of some pictures: `hashes` (n, 32), `picture` number, `slot` of the transform, `white` 0 or 1."""
+
+    def __init__(self, batch: Any, gate: int) -> None:
+        self.names, _ = fixed(batch.column("sha256"), 32)
+        parts: list[tuple[Bytes2D, Longs, Longs, int]] = []
+        plain, valid = fixed(batch.column("pdq"), 32)
+        good = valid & (self._numbers(batch, "pdq_quality") >= gate)
+        chosen = np.flatnonzero(good)
+        parts.append((plain[chosen], chosen, np.zeros(len(chosen), np.int64), 0))
+        parts.append((*self._transforms(batch, good), 0))
+        if "pdq_white" in batch.schema.names:
+            white, valid = fixed(batch.column("pdq_white"), 32)
+            chosen = np.flatnonzero(valid & (self._numbers(batch, "pdq_white_quality") >= gate))
+            parts.append((white[chosen], chosen, np.zeros(len(chosen), np.int64), 1))
+        self.hashes = np.concatenate([p[0] for p in parts])
+        self.picture = np.concatenate([p[1] for p in parts])
+        self.slot = np.concatenate([p[2] for p in parts])
+        self.white = np.concatenate([np.full(len(p[0]), p[3], np.int64) for p in parts])
+
+    @staticmethod
+    def _numbers(batch: Any, name: str) -> Longs:
+        """Return an integer column; null is -1, so it passes no gate."""
+        numbers: Longs = np.array([-1 if v is None else v for v in batch.column(name).to_pylist()], np.int64)
+        return numbers
+
+    @staticmethod
+    def _transforms(batch: Any, good: NDArray[np.bool_]) -> tuple[Bytes2D, Longs, Longs]:
+        import pyarrow as pa
+
+        if "pdq_transforms" not in batch.schema.names:
+            return np.zeros((0, 32), np.uint8), np.zeros(0, np.int64), np.zeros(0, np.int64)
+        column = batch.column("pdq_transforms")
+        column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+        lengths = np.array(column.value_lengths().fill_null(0).to_numpy(zero_copy_only=False), np.int64)
+        hashes, valid = fixed(column.flatten(), 32)
+        picture = np.repeat(np.arange(len(column), dtype=np.int64), lengths)
+        slot = np.arange(len(hashes), dtype=np.int64) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        keep = valid & good[picture] & (slot < len(TRANSFORMS))
+        return hashes[keep], picture[keep], slot[keep]
+
+    def between(self, start: int, end: int) -> Longs:
+        """Return the numbers of the hashes of pictures start to end."""
+        return np.flatnonzero((self.picture >= start) & (self.picture < end))
+
+
+class Similar:
+    """Queries one opened set by PDQ; checks the canaries in each call."""
+
+    def __init__(self, opened: OpenSet, distance: int, gate: int, canaries: bool) -> None:
+        self.opened, self.distance = opened, distance
+        self.index = opened.indexes["pdq"]
+        assert self.index.starts is not None
+        self.starts = self.index.starts.astype(np.int64)
+        self.gate = gate
+        self.twins, self.twin_canary, self.twin_distance = pdq_twins(opened.set_id, distance)
+        if not canaries:
+            self.twins, self.twin_canary, self.twin_distance = self.twins[:0], self.twin_canary[:0], self.twin_distance[:0]
+        places, counts = plain_lookup(self.index.keys, keys(opened.set_id, "pdq"))
+        if canaries and not bool((counts == 1).all()):
+            raise CanaryLost(opened.set_id, "pdq", f"{int((counts == 0).sum())} of {COUNT} planted hashes are not in the index")
+        self.canary_key = places
+
+    def usable(self, rows: Longs) -> NDArray[np.bool_]:
+        """Say which rows may match: good enough or of no stated quality, and no canary."""
+        quality, marks = self.opened.qualities[rows], self.opened.marks[rows]
+        found: NDArray[np.bool_] = ((quality == UNKNOWN_QUALITY) | (quality >= self.gate)) & (marks & MARK_CANARY == 0)
+        return found
+
+    def check(self, seen: NDArray[np.bool_]) -> None:
+        """Raise `CanaryLost` unless exactly the twins within the distance were found."""
+        wanted = self.twin_distance <= self.distance
+        if bool((seen != wanted).any()):
+            lost = sorted({int(d) for d in self.twin_distance[wanted & ~seen]})
+            what = f"near-duplicates at distance {lost} not found" if lost else f"one at distance {self.distance + 1} found"
+            raise CanaryLost(self.opened.set_id, "pdq", what)
+
+    def pairs(self, hashes: Bytes2D) -> Iterator[Pairs]:
+        """Yield the pairs of `hashes` with distinct keys of the index, canaries checked and taken out."""
+        count = len(hashes)
+        seen = np.zeros(len(self.twins), bool)
+        for q, e, d in join_batches(np.concatenate([hashes, self.twins]), self.index.keys, self.distance):
+            twin = q >= count
+            t = q[twin] - count
+            hit = (e[twin] == self.canary_key[self.twin_canary[t]]) & (d[twin] == self.twin_distance[t])
+            seen[t[hit]] = True
+            yield q[~twin], e[~twin], d[~twin]
+        self.check(seen)
+
+    def matches(self, queries: Queries, start: int, end: int) -> Iterator[Match]:
+        """Yield the rows of pictures start to end; where there are too many pairs, half by half."""
+        waiting = [(start, end)]
+        while waiting:
+            start, end = waiting.pop()
+            best = self._best(queries, queries.between(start, end), whole=end - start <= 1)
+            if best is None:
+                middle = (start + end) // 2
+                waiting += [(middle, end), (start, middle)]
+            else:
+                yield from self._rows(queries, *best)
+
+    def _best(self, queries: Queries, numbers: Longs, whole: bool) -> tuple[Longs, Longs, Longs] | None:
+        """Return (picture, row, cost) with the least cost of each pair; None where there are too many and `whole` is not asked."""
+        values = strings(queries.hashes[numbers])
+        _, one, inverse = np.unique(values, return_index=True, return_inverse=True)
+        by_hash = np.argsort(inverse, kind="stable")
+        number_of, starts = np.bincount(inverse, minlength=len(one)), np.searchsorted(inverse[by_hash], np.arange(len(one)))
+        best = np.zeros((3, 0), np.int64)
+        for q, e, d in self.pairs(queries.hashes[numbers[one]]):
+            if not whole and int((number_of[q] * (self.starts[e + 1] - self.starts[e])).sum()) + best.shape[1] > MOST_PAIRS:
+                return None
+            pair, place = expand(self.starts[e], self.starts[e + 1] - self.starts[e])
+            rows = self.index.take(place)
+            keep = self.usable(rows)
+            pair, rows = pair[keep], rows[keep]
+            again, user = expand(starts[q[pair]].astype(np.int64), number_of[q[pair]])
+            query = numbers[by_hash[user]]
+            cost = (d[pair[again]].astype(np.int64) * 2 + queries.white[query]) * len(TRANSFORMS) + queries.slot[query]
+            best = _least(np.concatenate([best, np.stack([queries.picture[query], rows[again], cost])], axis=1))
+        return best[0], best[1], best[2]
+
+    def _rows(self, queries: Queries, picture: Longs, rows: Longs, cost: Longs) -> Iterator[Match]:
+        opened, texts = self.opened, self.opened.category_texts
+        entries = opened.positions[rows]
+        for at in np.lexsort((entries, picture)):
+            rest, slot = divmod(int(cost[at]), len(TRANSFORMS))
+            bits, white = divmod(rest, 2)
+            name, form = queries.names[picture[at]].tobytes(), "white" if white else "full"
+            category = texts[int(opened.categories[rows[at]])]
+            yield Match(name, opened.name, opened.version, opened.as_, "pdq", bits, TRANSFORMS[slot], form, int(entries[at]), category)
+
+
+def _least(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Keep, of the columns (picture, row, cost), the one of least cost for each picture and row."""
+    rows = rows[:, np.lexsort((rows[2], rows[1], rows[0]))]
+    fresh = np.ones(rows.shape[1], bool)
+    fresh[1:] = (rows[0, 1:] != rows[0, :-1]) | (rows[1, 1:] != rows[1, :-1])
+    least: NDArray[np.int64] = rows[:, fresh]
+    return least
+
+
+def picture_matches(pictures: Iterable[Any], opened: OpenSet, distance: int, gate: int, canaries: bool) -> Iterator[Match]:
+    """Yield the matches by PDQ, sorted; see `matcher.match_case_contents`."""
+    order, similar = Ascending("pictures"), Similar(opened, distance, gate, canaries)
+    for batch in pictures:
+        for at in range(0, batch.num_rows, MOST_PICTURES):
+            queries = Queries(batch.slice(at, MOST_PICTURES), gate)
+            order.check(queries.names)
+            yield from similar.matches(queries, 0, len(queries.names))

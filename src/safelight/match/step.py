@@ -1,0 +1,119 @@
+"""The match step of a case: stored facts × each hash set of the library. No evidence is read; a set that was added later is
+matched with the facts there are. What has the same inputs is not done again."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from safelight.case import Case
+from safelight.durable import folder_atomically, write_atomically
+from safelight.errors import NotVerified
+from safelight.facts.layout import EXTRACT_STEPS, Layout
+from safelight.facts.reader import Facts
+from safelight.facts.writer import TableWriter
+from safelight.match.canaries import CanaryLost
+from safelight.match.entries import Refused
+from safelight.match.indexes import SetDamaged
+from safelight.match.library import Library, SetInfo, folder_name
+from safelight.match.matcher import match_case_contents
+from safelight.match.pdq import QUALITY
+
+STEP = "match-1"
+ROWS = 50_000
+"""Contents in one batch."""
+
+
+def match_case(case: Case, library: str | None, distance: int, progress: Any) -> Iterator[dict[str, Any]]:
+    """Match with every ready set and yield what the ledger is to say of each. Sets that are gone lose their matches.
+
+    Raise `NotVerified` where a canary is lost or a set is damaged: "no match" would be a claim without proof.
+    """
+    shelf = Library(library)
+    sets = shelf.list()
+    ready = {_folder(s): s for s in sets if s.state == "ready"}
+    for old in sorted((case.folder / "matches").iterdir()):
+        if old.is_dir() and old.name not in ready:
+            shutil.rmtree(old)
+            yield {"removed": True, "folder": f"matches/{old.name}", "files": {}}
+    damaged = [s for s in sets if s.state == "damaged"]
+    inputs = input_digest(case)
+    progress.begin("match", "", len(ready))
+    for name, info in sorted(ready.items()):
+        summary = _match_set(case, shelf, name, info, inputs, distance)
+        progress.advance(1)
+        if summary is not None:
+            yield summary
+    if damaged:
+        said = "; ".join(f"{s.name} {s.version}: {s.problem}" for s in damaged)
+        raise NotVerified(f"hash sets are damaged and were not matched: {said}. All other sets were. Import them again.")
+
+
+def _folder(info: SetInfo) -> str:
+    return f"{folder_name(info.name)}-{folder_name(info.version)}"
+
+
+def _match_set(case: Case, shelf: Library, name: str, info: SetInfo, inputs: str, distance: int) -> dict[str, Any] | None:
+    target = case.folder / "matches" / name
+    key = hashlib.sha256(f"{STEP} {inputs} {info.name} {info.version} {info.as_} {info.source_sha256} {distance}".encode()).hexdigest()
+    if _done(target, key):
+        return None
+    facts, kinds = Facts(case), dict[str, int]()
+    try:
+        opened = shelf.open(info.name, info.version)
+        contents = facts.con.sql("select sha256, sha1, md5, size from contents order by sha256").to_arrow_reader(ROWS)
+        other = Facts(case)  # a connection streams one result at a time
+        pictures = other.con.sql(
+            "select sha256, pdq, pdq_quality, pdq_transforms, pdq_white, pdq_white_quality from pictures where pdq is not null order by sha256"
+        ).to_arrow_reader(ROWS)
+        with folder_atomically(target) as folder:
+            table = TableWriter(folder / "matches.parquet", "matches")
+            for row in match_case_contents(contents, pictures, opened, distance=distance, quality_gate=QUALITY):
+                table.add(tuple(row))
+                kinds[row.method] = kinds.get(row.method, 0) + 1
+            written = table.close()
+            write_atomically(folder / "step.json", msgspec.json.encode({"key": key}) + b"\n")
+    except CanaryLost as e:
+        raise NotVerified(f"{e}. No result of this set is given: the matcher or the set is broken. Import the set again and run.") from None
+    except (SetDamaged, Refused) as e:
+        raise NotVerified(f"{info.name} {info.version} cannot be matched with: {e}. Import it again.") from None
+    return {
+        "set": info.name,
+        "version": info.version,
+        "as": info.as_,
+        "source_sha256": info.source_sha256,
+        "distance": distance,
+        "quality_gate": QUALITY,
+        "canaries": "all found",
+        "matches": kinds,
+        "folder": f"matches/{name}",
+        "files": {"matches.parquet": [written.rows, written.sha256, written.logical]},
+        "key": key,
+    }
+
+
+def _done(target: Any, key: str) -> bool:
+    try:
+        return bool(msgspec.json.decode((target / "step.json").read_bytes())["key"] == key)
+    except (FileNotFoundError, msgspec.DecodeError, KeyError, TypeError):
+        return False
+
+
+def input_digest(case: Case) -> str:
+    """Return a digest of the contents and pictures that there are, from the digests in the ledger."""
+    layout, files = Layout(case.folder), dict[str, Any]()
+    for entry in case.ledger.entries():
+        if entry["what"] in ("compact", "shard"):
+            files[f"{entry['exhibit']} {entry['step']} {entry.get('shard', '')}"] = entry["files"]
+    used = {f"{e.key} {EXTRACT_STEPS[layout.best(e.key)]} " for e in case.exhibits()}
+    named = {k: v for k, v in files.items() if k in used}
+    return hashlib.sha256(msgspec.json.encode(named, order="deterministic")).hexdigest()
+
+
+def matchable(library: str | None) -> dict[str, dict[str, int]]:
+    """Return, per ready set of the library, how many entries can be matched by which method."""
+    return {f"{s.name} {s.version}": {**s.matchable, **{f"{k} (not matchable here)": n for k, n in s.opaque.items()}} for s in Library(library).list()}

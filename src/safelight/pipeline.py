@@ -1,0 +1,153 @@
+"""The path, on one screen: exhibits are listed, extracted, matched and stacked; each step reads tables and writes tables.
+
+A step whose output stands in the ledger for the same input is not done again, so a run that was stopped goes on where it was,
+and a new hash set is matched without reading evidence. Sequential, parallel and cluster are one argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Protocol
+
+import msgspec
+
+from safelight.case import Case, Exhibit
+from safelight.durable import sweep
+from safelight.errors import OutOfResources, Refused
+from safelight.executors import ShardFailed, choose
+from safelight.extract.listing import list_exhibit
+from safelight.extract.shard import ShardDone, ShardJob
+from safelight.facts import compact
+from safelight.facts.layout import EXTRACT_STEPS, LIST_STEP, Layout
+from safelight.ledger import versions
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run is told. `only`: everything or digests."""
+
+    only: str = "everything"
+    workers: int = 2
+    cluster: str | None = None
+    walls: bool = True
+    library: str | None = None
+    distance: int = 31
+    command: str = "run"
+
+
+class Progress(Protocol):
+    """Is told what goes on: begin a step with a total (None: unknown), advance it."""
+
+    def begin(self, step: str, exhibit: str, total: int | None) -> None: ...
+    def advance(self, amount: int, done_bytes: int = 0) -> None: ...
+
+
+def run(case: Case, settings: Settings, progress: Progress) -> None:
+    """Bring the case to its end: everything listed, extracted, matched, stacked. Raise a `Stop` where that cannot be."""
+    with case.run_lock():
+        sweep(case.folder)
+        ledger = _Past(case)
+        case.ledger.append("run", command=settings.command, settings=msgspec.to_builtins(settings), versions=versions())
+        for exhibit in case.exhibits():
+            list_step(case, exhibit, settings, ledger, progress)
+        for exhibit in case.exhibits():
+            extract_step(case, exhibit, settings, ledger, progress)
+            compact_step(case, exhibit, settings, ledger, progress)
+        match_step(case, settings, progress)
+        stack_step(case, settings, progress)
+        case.ledger.append("run-end", command=settings.command)
+
+
+def list_step(case: Case, exhibit: Exhibit, settings: Settings, past: _Past, progress: Progress) -> None:
+    """exhibit → facts/list-1: every entry, in canonical order, cut into shards; problems; the accounts of each volume."""
+    if past.has("list", exhibit.key, LIST_STEP) and Layout(case.folder).listed(exhibit.key).is_dir():
+        return
+    progress.begin("list", exhibit.key, None)
+    told = 0
+
+    def count(total: int) -> None:
+        nonlocal told
+        if total - told >= 500:
+            progress.advance(total - told)
+            told = total
+
+    summary = list_exhibit(case, exhibit, settings.walls, count)
+    progress.advance(summary["items"] - told)
+    case.ledger.append("list", exhibit=exhibit.key, step=LIST_STEP, **summary)
+
+
+def extract_step(case: Case, exhibit: Exhibit, settings: Settings, past: _Past, progress: Progress) -> None:
+    """Listed shards → facts/extract-1 …/shards and renditions: digests, types, pictures, members, problems."""
+    layout, step = Layout(case.folder), EXTRACT_STEPS[settings.only]
+    if past.has("compact", exhibit.key, step) and layout.tables(exhibit.key, settings.only).is_dir():
+        return
+    shards = range(len(layout.list_shards(exhibit.key)))
+    known = {n for n in shards if past.has_shard(exhibit.key, step, n) and layout.shard(exhibit.key, settings.only, n).is_dir()}
+    jobs = [ShardJob(str(case.folder.resolve()), exhibit.key, n, settings.only, settings.walls) for n in shards if n not in known]
+    progress.begin("extract", exhibit.key, len(shards))
+    progress.advance(len(known))
+    for answer in _answers(jobs, settings):
+        case.ledger.append("shard", exhibit=answer.exhibit, step=step, shard=answer.shard, files=answer.files, counts=answer.counts)
+        progress.advance(1, answer.counts["bytes"])
+
+
+def _answers(jobs: list[ShardJob], settings: Settings) -> Iterator[ShardDone]:
+    if not jobs:
+        return
+    for answer in choose(settings.workers, settings.cluster).run(jobs):
+        if isinstance(answer, ShardFailed):
+            stop = OutOfResources if answer.kind == "resources" else Refused
+            raise stop(
+                f"shard {answer.shard.shard} of {answer.shard.exhibit} could not be finished: {answer.reason}. "
+                "What is done is kept and verified; mend the cause and run again."
+            )
+        yield answer
+
+
+def compact_step(case: Case, exhibit: Exhibit, settings: Settings, past: _Past, progress: Progress) -> None:
+    """Shards of an exhibit → few files; the shards go once the tables stand in the ledger."""
+    layout, step = Layout(case.folder), EXTRACT_STEPS[settings.only]
+    if past.has("compact", exhibit.key, step) and layout.tables(exhibit.key, settings.only).is_dir():
+        compact.drop_shards(layout, exhibit.key, settings.only)
+        return
+    (layout.extracted(exhibit.key, settings.only) / "shards").mkdir(parents=True, exist_ok=True)
+    progress.begin("compact", exhibit.key, None)
+    files = compact.compact(layout, exhibit.key, settings.only)
+    case.ledger.append("compact", exhibit=exhibit.key, step=step, files=files)
+    compact.drop_shards(layout, exhibit.key, settings.only)
+
+
+def match_step(case: Case, settings: Settings, progress: Progress) -> None:
+    """Contents and pictures × each hash set of the library → matches. Canaries go the same way, in each set."""
+    from safelight.match.step import match_case
+
+    for summary in match_case(case, settings.library, settings.distance, progress):
+        case.ledger.append("match-removed" if summary.pop("removed", False) else "match", **summary)
+
+
+def stack_step(case: Case, settings: Settings, progress: Progress) -> None:
+    """Pictures → stacks of what looks the same."""
+    from safelight.stack.step import stack_case
+
+    summary = stack_case(case, settings.distance, progress)
+    if summary is not None:
+        case.ledger.append("stack", **summary)
+
+
+class _Past:
+    """What the ledger says was done before."""
+
+    def __init__(self, case: Case) -> None:
+        self._steps: set[tuple[str, str, str]] = set()
+        self._shards: set[tuple[str, str, int]] = set()
+        entries: Iterable[dict[str, Any]] = case.ledger.entries()
+        for entry in entries:
+            if entry["what"] in ("list", "compact"):
+                self._steps.add((entry["what"], entry["exhibit"], entry["step"]))
+            elif entry["what"] == "shard":
+                self._shards.add((entry["exhibit"], entry["step"], entry["shard"]))
+
+    def has(self, what: str, exhibit: str, step: str) -> bool:
+        return (what, exhibit, step) in self._steps
+
+    def has_shard(self, exhibit: str, step: str, shard: int) -> bool:
+        return (exhibit, step, shard) in self._shards

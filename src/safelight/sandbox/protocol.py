@@ -1,0 +1,256 @@
+"""The messages between the trusted parent and a worker: msgpack frames with a length, checked on arrival, never pickle.
+
+Answers are hostile: a worker that was taken over may say anything. So each frame has a maximum, decodes into exactly these
+records or is refused, and the parent believes nothing that it can check (see `parent.py`).
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Iterator
+from typing import IO, Any
+
+import msgspec
+
+from safelight.evidence.source import Accounts, Entry
+from safelight.problems import Problem
+from safelight.records import PictureResult
+from safelight.sandbox.limits import MAX_FRAME
+
+# ---- what the parent asks ----------------------------------------------------------------------------------------------------
+
+
+class Open(msgspec.Struct, tag_field="what", tag=True):
+    """Take these segments (their descriptors come along, in order) as the image to work on."""
+
+    names: list[bytes]
+
+
+class List(msgspec.Struct, tag_field="what", tag=True):
+    """List the open image: answers `Listed` frames, `Volume` frames, then `End`."""
+
+
+class Task(msgspec.Struct, array_like=True):
+    """One listed item to extract: its ordinal, origin, path and size; `descriptor` is the number of a passed descriptor or -1.
+
+    `careful`: members on which a worker died; they are digested and not looked into (0 is the item itself).
+    """
+
+    ordinal: int
+    origin: str
+    path: bytes
+    size: int | None
+    descriptor: int = -1
+    careful: list[int] = msgspec.field(default_factory=list)
+
+
+class Extract(msgspec.Struct, tag_field="what", tag=True):
+    """Extract these items in order: for each `Item` frames (its own, its members'), perhaps `Late`, then `Done`; then `End`.
+
+    `only` is `everything` or `digests`.
+    """
+
+    tasks: list[Task]
+    only: str = "everything"
+
+
+class Read(msgspec.Struct, tag_field="what", tag=True):
+    """Give the bytes of one origin: `Chunk` frames, then `End`."""
+
+    origin: str
+    descriptor: int = -1
+
+
+class DigestImage(msgspec.Struct, tag_field="what", tag=True):
+    """Digest the logical stream of the open image: answers `ImageDigests`."""
+
+
+class Import(msgspec.Struct, tag_field="what", tag=True):
+    """Parse a hash set (one passed descriptor, or the bound file): answers `Chunk` frames of events, then `End`.
+
+    `name` is that of the format, `options` the JSON of `match.entries.Options`.
+    """
+
+    name: str
+    options: bytes
+
+
+# ---- what a worker answers ---------------------------------------------------------------------------------------------------
+
+
+class Opened(msgspec.Struct, tag_field="what", tag=True):
+    """The image is open: the container, the size of its stream, and the digests that it carries."""
+
+    container: str
+    size: int
+    stored: list[tuple[str, str]]
+    problems: list[Problem]
+
+
+class Listed(msgspec.Struct, tag_field="what", tag=True):
+    """A run of entries in canonical order; origins and paths are complete."""
+
+    entries: list[tuple[str, Entry]]
+    problems: list[Problem]
+
+
+class Volume(msgspec.Struct, tag_field="what", tag=True):
+    """A volume and its accounts, after its entries."""
+
+    origin: str
+    filesystem: str | None
+    label: str
+    offset: int
+    size: int
+    accounts: Accounts | None
+
+
+class Item(msgspec.Struct, tag_field="what", tag=True, omit_defaults=True):
+    """What was found in one item or member. `member` is 0 for the task itself; `parent` the member number of what holds it."""
+
+    ordinal: int
+    member: int = 0
+    parent: int = -1
+    step: str = ""
+    name: bytes = b""
+    type: str = ""
+    size: int | None = None
+    mtime: int | None = None
+    time_basis: str = ""
+    link: bytes = b""
+    note: str = ""
+    sha256: bytes | None = None
+    sha1: bytes | None = None
+    md5: bytes | None = None
+    length: int = 0
+    media_type: str = ""
+    kind: str = ""
+    typed_by: str = ""
+    picture: PictureResult | None = None
+    problems: list[tuple[str, str]] = msgspec.field(default_factory=list)
+
+
+class Late(msgspec.Struct, tag_field="what", tag=True):
+    """Problems of an item that was already answered: an archive tells them only while its members are read."""
+
+    ordinal: int
+    member: int
+    problems: list[tuple[str, str]]
+
+
+class Done(msgspec.Struct, tag_field="what", tag=True):
+    """The task with this ordinal is finished."""
+
+    ordinal: int
+
+
+class Chunk(msgspec.Struct, tag_field="what", tag=True):
+    """Bytes of a stream."""
+
+    data: bytes
+
+
+class ImageDigests(msgspec.Struct, tag_field="what", tag=True):
+    """Digests of the logical stream, lower-case hex."""
+
+    md5: str
+    sha1: str
+    sha256: str
+
+
+class Failed(msgspec.Struct, tag_field="what", tag=True):
+    """The request could not be met; the worker lives on."""
+
+    kind: str
+    reason: str
+
+
+class End(msgspec.Struct, tag_field="what", tag=True):
+    """The request is answered completely."""
+
+
+class Ready(msgspec.Struct, tag_field="what", tag=True):
+    """The worker has imported everything and closed its walls."""
+
+
+Request = Open | List | Extract | Read | DigestImage | Import
+Answer = Opened | Listed | Volume | Item | Late | Done | Chunk | ImageDigests | Failed | End | Ready
+
+_LENGTH = struct.Struct("<I")
+_encoder = msgspec.msgpack.Encoder()
+
+
+class BadFrame(Exception):
+    """A frame that is too long, cut off, or not one of the messages."""
+
+
+def pack(message: Any) -> bytes:
+    """Return a message as one frame."""
+    body = _encoder.encode(message)
+    if len(body) > MAX_FRAME:
+        raise BadFrame(f"a message of {len(body)} bytes")
+    return _LENGTH.pack(len(body)) + body
+
+
+_items = msgspec.msgpack.Decoder(Item)
+
+
+def unpack_items(file: IO[bytes]) -> Iterator[Item]:
+    """Yield the `Item` frames of a file that `pack` filled."""
+    while header := file.read(_LENGTH.size):
+        yield _items.decode(file.read(_LENGTH.unpack(header)[0]))
+
+
+class Channel:
+    """One end of the socket pair: buffered frames in, frames (with descriptors) out."""
+
+    def __init__(self, sock: socket.socket, expected: Any, takes_descriptors: bool = False) -> None:
+        self.sock = sock
+        self._decoder = msgspec.msgpack.Decoder(expected)
+        self._takes_descriptors = takes_descriptors
+        self._buffer = bytearray()
+        self.descriptors: list[int] = []
+
+    def send(self, message: Any, descriptors: list[int] | None = None) -> None:
+        """Send one frame; descriptors travel with its first byte."""
+        frame = pack(message)
+        if descriptors:
+            sent = socket.send_fds(self.sock, [frame], descriptors)
+            frame = frame[sent:]
+        if frame:
+            self.sock.sendall(frame)
+
+    def receive(self) -> Any | None:
+        """Return the next message, or None at the end. Raise `BadFrame` for anything else. Descriptors that came along are
+        appended to `descriptors`."""
+        header = self._take(_LENGTH.size)
+        if header is None:
+            return None
+        (length,) = _LENGTH.unpack(header)
+        if length > MAX_FRAME:
+            raise BadFrame(f"a frame of {length} bytes")
+        body = self._take(length)
+        if body is None:
+            raise BadFrame("a frame that is cut off")
+        try:
+            return self._decoder.decode(body)
+        except (msgspec.DecodeError, ValueError) as e:
+            raise BadFrame(str(e)) from e
+
+    def _take(self, count: int) -> bytes | None:
+        buffer = self._buffer
+        while len(buffer) < count:
+            if self._takes_descriptors:
+                data, fds, _, _ = socket.recv_fds(self.sock, 1 << 20, 253)
+                self.descriptors += fds
+            else:  # without room for them the kernel drops descriptors that a worker might send
+                data = self.sock.recv(1 << 20)
+            if not data:
+                if buffer:
+                    raise BadFrame("a frame that is cut off")
+                return None
+            buffer += data
+        taken = bytes(buffer[:count])
+        del buffer[:count]
+        return taken

@@ -1,0 +1,158 @@
+"""Check a case against its ledger: each byte of the ledger, each file of facts that it names, and the evidence.
+
+Classes of findings are those of an audit: changed, missing, added. The ledger names what must be there; what is there and is not
+named (other than temporary files and facts of an unfinished shard) was added.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from safelight.case import Case, Exhibit
+from safelight.durable import TEMPORARY, digest_file
+from safelight.evidence.folder import open_untouched
+from safelight.facts.layout import EXTRACT_STEPS, LIST_STEP, Layout
+from safelight.ledger import LedgerError
+
+
+def verify(case: Case, depth: str, walls: bool, command: str) -> tuple[list[str], dict[str, int]]:
+    """Return the findings (empty: all is what it was) and what was checked. `depth`: quick, facts or full."""
+    counts = {"ledger entries": 0, "files of facts": 0, "parts of evidence": 0}
+    try:
+        counts["ledger entries"] = case.ledger.verify()
+    except LedgerError as e:
+        return [str(e)], counts
+    findings = list(_facts(case, depth, counts))
+    for exhibit in case.exhibits():
+        findings += _evidence(case, exhibit, depth, walls, command, counts)
+    case.ledger.append("verify", command=command, depth=depth, findings=findings[:100], count=len(findings))
+    return findings, counts
+
+
+def expected_files(case: Case) -> dict[Path, str]:
+    """Return each file that the ledger says is there now, with its SHA-256."""
+    layout = Layout(case.folder)
+    only_of = {step: only for only, step in EXTRACT_STEPS.items()}
+    compacted: set[tuple[str, str]] = set()
+    files: dict[Path, str] = {}
+    shards: dict[tuple[str, str, int], dict[str, Any]] = {}
+    for e in case.ledger.entries():
+        match e["what"]:
+            case "list" if e["step"] == LIST_STEP:
+                folder = layout.listed(e["exhibit"])
+                files |= {folder / name: v[1] for name, v in e["files"].items()}
+            case "shard":
+                shards[(e["exhibit"], e["step"], e["shard"])] = e["files"]
+            case "compact":
+                compacted.add((e["exhibit"], e["step"]))
+                folder = layout.tables(e["exhibit"], only_of[e["step"]])
+                files |= {folder / name: v[1] for name, v in e["files"].items()}
+            case "match" | "stack":
+                gone = case.folder / e["folder"]
+                files = {p: d for p, d in files.items() if p.parent != gone}
+                files |= {gone / name: v[1] for name, v in e["files"].items()}
+            case "match-removed":
+                files = {p: d for p, d in files.items() if p.parent != case.folder / e["folder"]}
+    for (exhibit, step, number), named in shards.items():
+        for name, v in named.items():
+            if name.endswith(".pack"):
+                files[layout.pack(exhibit, number)] = v[1]
+            elif (exhibit, step) not in compacted:
+                files[layout.shard(exhibit, only_of[step], number) / name] = v[1]
+    return files
+
+
+def _facts(case: Case, depth: str, counts: dict[str, int]) -> Iterator[str]:
+    expected = expected_files(case)
+    for path, digest in sorted(expected.items()):
+        name = path.relative_to(case.folder)
+        counts["files of facts"] += 1
+        if not path.is_file():
+            yield f"missing: {name}"
+        elif depth != "quick" and digest_file(path) != digest:
+            yield f"changed: {name}"
+    for root in ("facts", "renditions", "matches", "stacks"):
+        for path in sorted((case.folder / root).rglob("*")):
+            if path.is_file() and path not in expected and path.name != "step.json" and not _unfinished(case, path):
+                yield f"added: {path.relative_to(case.folder)}"
+    for path in sorted((case.folder / "exhibits").iterdir()):
+        known = {e["exhibit"] for e in case.ledger.entries() if e["what"] == "collect"}
+        if path.stem not in known and not path.name.startswith(TEMPORARY):
+            yield f"added: exhibits/{path.name}"
+    for exhibit in sorted({e["exhibit"] for e in case.ledger.entries() if e["what"] == "collect"}):
+        if not (case.folder / "exhibits" / f"{exhibit}.toml").is_file():
+            yield f"missing: exhibits/{exhibit}.toml"
+
+
+def _unfinished(case: Case, path: Path) -> bool:
+    """Tell whether a file belongs to a write in flight or to a shard that a run will make again."""
+    parts = path.relative_to(case.folder).parts
+    return any(p.startswith(TEMPORARY) for p in parts) or "shards" in parts or (parts[0] == "renditions" and path.suffix == ".pack")
+
+
+def _evidence(case: Case, exhibit: Exhibit, depth: str, walls: bool, command: str, counts: dict[str, int]) -> Iterator[str]:
+    recorded = next(e for e in case.ledger.entries() if e["what"] == "collect" and e["exhibit"] == exhibit.key)
+    if [(p["path"], p["size"], p["sha256"]) for p in recorded["parts"]] != [(p.path, p.size, p.sha256 or None) for p in exhibit.parts]:
+        yield f"changed: exhibits/{exhibit.key}.toml does not say what the ledger says"
+        return
+    for part in exhibit.parts:
+        counts["parts of evidence"] += 1
+        path = Path(part.path)
+        if exhibit.form == "folder":
+            if not path.is_dir():
+                yield f"missing: evidence {path}"
+            elif depth == "full":
+                yield from _folder(case, exhibit)
+            continue
+        try:
+            yield from _part(path, part, depth)
+        except OSError as e:
+            yield f"missing: evidence {path} ({e.strerror or e})"
+    if depth == "full" and exhibit.form == "image":
+        from safelight.cli.acquisition import verdict
+
+        found = verdict(case, exhibit, walls, command)
+        if found["verdict"] in ("different", "unreadable"):
+            yield f"changed: evidence {exhibit.key}: {found['words']}"
+
+
+def _part(path: Path, part: Any, depth: str) -> Iterator[str]:
+    with os.fdopen(open_untouched(path), "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size != part.size:
+            yield f"changed: evidence {path} has {size} bytes, {part.size} when added"
+        elif depth == "full" and part.sha256 and hashlib.file_digest(file, "sha256").hexdigest() != part.sha256:
+            yield f"changed: evidence {path}: its SHA-256 is not {part.sha256}"
+
+
+def _folder(case: Case, exhibit: Exhibit) -> Iterator[str]:
+    """Compare each file of a folder exhibit with the SHA-256 that was extracted from it."""
+    from safelight.evidence.folder import Folder
+    from safelight.facts.reader import Facts
+
+    folder, seen = Folder(Path(exhibit.parts[0].path)), set[str]()
+    cursor = Facts(case).con.execute(
+        "select origin, path_raw, sha256 from items where exhibit = $e and source = $n and member = 0 order by ordinal",
+        {"e": exhibit.label, "n": exhibit.source},
+    )
+    while rows := cursor.fetchmany(5_000):
+        for origin, raw, sha256 in rows:
+            seen.add(origin)
+            if sha256 is not None:
+                yield from _file(folder, bytes(raw), bytes(sha256).hex())
+    for found in folder.listing():
+        if isinstance(found, tuple) and seen and exhibit.prefix + found[0] not in seen:
+            yield f"added: evidence {os.fsdecode(found[1].path)!r} in {exhibit.key}"
+
+
+def _file(folder: Any, raw: bytes, sha256: str) -> Iterator[str]:
+    try:
+        with os.fdopen(folder.open(raw), "rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+                yield f"changed: evidence {os.fsdecode(raw)!r}"
+    except OSError as e:
+        yield f"missing: evidence {os.fsdecode(raw)!r} ({e.strerror or e})"

@@ -1,0 +1,112 @@
+"""The kernels of matching against their plain twins."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kits import matcher_kit
+from safelight.match import pdq
+from safelight.match.digests import bits_for, expand, lookup, plain_lookup, prefix_table
+from safelight.native import _hamming
+from safelight.native.hamming_twin import join as plain_join
+
+WAYS = [
+    w
+    for w in ("portable", "avx2", "avx512")
+    if w in {"avx512": ("portable", "avx2", "avx512"), "avx2": ("portable", "avx2"), "portable": ("portable",)}[_hamming.level()]
+]
+
+
+@pytest.mark.parametrize("way", [*WAYS, "brute", "bands", ""])
+@pytest.mark.parametrize("distance", [0, 1, 15, 16, 31, 32, 47])
+def test_every_way_gives_the_pairs_of_the_plain_twin(way: str, distance: int) -> None:
+    """Brute force at each instruction set and the bands find the same pairs as NumPy, on adversarial data."""
+    matcher_kit.hold_to_twin(lambda q, e, d: pdq.join(q, e, d, way=way), distance)
+
+
+@pytest.mark.parametrize("distance", [48, 64, 255])
+def test_distances_beyond_the_bands_are_compared_in_full(distance: int) -> None:
+    """Distances up to 64 and beyond are served by brute force."""
+    matcher_kit.hold_to_twin(lambda q, e, d: pdq.join(q, e, d), distance)
+
+
+@pytest.mark.parametrize("way", ["brute", "bands"])
+def test_an_edge_of_31_bits_is_found_and_32_is_not(way: str) -> None:
+    """Pairs that differ in exactly 31 bits, spread evenly over all bands, are found; with 32 they are not."""
+    base = np.random.default_rng(1).integers(0, 256, (200, 32), dtype=np.uint8)
+    at31 = np.stack([matcher_kit.flipped(h, matcher_kit.evenly(31)) for h in base])
+    at32 = np.stack([matcher_kit.flipped(h, matcher_kit.evenly(32)) for h in base])
+
+    q, e, d = pdq.join(base, at31, 31, way=way)
+    assert (list(range(200)), list(range(200)), {31}) == (q.tolist(), e.tolist(), set(d.tolist()))
+    assert len(pdq.join(base, at32, 31, way=way)[0]) == 0
+
+
+@pytest.mark.parametrize("way", ["brute", "bands"])
+def test_self_join_gives_each_pair_once(way: str) -> None:
+    """The self-join is the twin's join without i = j and without repeats, also over clusters."""
+    for _, entries in matcher_kit.adversarial().values():
+        q, e, d = plain_join(entries, entries, 31)
+        below = e < q
+
+        found = pdq.self_join(entries, 31, way=way)
+        assert [x[below].tolist() for x in (q, e, d)] == [x.tolist() for x in found]
+
+
+@pytest.mark.parametrize("way", ["brute", "bands"])
+def test_a_flood_of_pairs_is_given_in_bounded_pieces(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there are more pairs than one call may hold, the queries are split and nothing is lost."""
+    monkeypatch.setattr(pdq, "MOST_PAIRS", 5000)
+    hashes = np.zeros((300, 32), np.uint8)
+
+    pieces = list(pdq.join_batches(hashes, hashes, 31, way=way))
+    assert sum(len(p[0]) for p in pieces) == 300 * 300
+    assert max(len(p[0]) for p in pieces) <= 5000
+    assert list(range(300)) == sorted({int(q) for p in pieces for q in p[0]})
+
+
+def test_wrong_shapes_and_distances_are_refused() -> None:
+    """Hashes of another width, or a distance out of range, are an error and not an answer."""
+    good = np.zeros((1, 32), np.uint8)
+    with pytest.raises(ValueError):
+        pdq.join(np.zeros((1, 31), np.uint8), good)
+    with pytest.raises(ValueError):
+        pdq.join(good, good, 256)
+    with pytest.raises(ValueError):
+        _hamming.brute(b"x", good, 31, -1, 10, "")
+    with pytest.raises(ValueError):
+        _hamming.bands(good, good, 48, -1, 10)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_look_up_equals_the_linear_scan(data: st.DataObject) -> None:
+    """The look-up finds exactly what a search over the sorted keys finds, duplicates included, for each width."""
+    width = data.draw(st.sampled_from([16, 20, 32, 64]))
+    alphabet = st.binary(min_size=1, max_size=1).map(lambda b: b * (width - 2))
+    key = st.tuples(st.binary(min_size=1, max_size=1), alphabet, st.sampled_from([b"\0", b"\1", b"\xff"])).map(b"".join)
+    keys = sorted(data.draw(st.lists(key, max_size=60)))
+    queries = data.draw(st.lists(key, max_size=30)) + keys[:5]
+    k = np.frombuffer(b"".join(keys), np.uint8).reshape(-1, width)
+    q = np.frombuffer(b"".join(queries), np.uint8).reshape(-1, width)
+    bits = data.draw(st.sampled_from([0, 1, bits_for(len(keys)), 12]))
+
+    first, count = lookup(k, prefix_table(k, bits), bits, q)
+    assert [keys.count(x) for x in queries] == count.tolist()
+    pairs = list(zip(*(x.tolist() for x in expand(first, count)), strict=True))
+    assert [(n, row) for n, x in enumerate(queries) for row, y in enumerate(keys) if x == y] == pairs
+    plain = plain_lookup(k, q)
+    assert plain[1].tolist() == count.tolist()
+    assert plain[0][count > 0].tolist() == first[count > 0].tolist()
+
+
+def test_a_table_that_contradicts_its_keys_is_refused() -> None:
+    """Starts beyond the keys are refused, never followed."""
+    keys = np.sort(np.random.default_rng(3).integers(0, 256, (100, 16), dtype=np.uint8), axis=0)
+    table = prefix_table(keys, 4)
+    table[5] = 1 << 40
+    with pytest.raises(ValueError, match="contradicts"):
+        lookup(keys, table, 4, keys)
