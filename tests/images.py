@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-VERSION = 3
+VERSION = 4
 FOLDER = Path(tempfile.gettempdir()) / f"safelight-images-{VERSION}-{os.getuid()}"
 SIZES = (0, 1, 511, 512, 513, 700, 701, 1023, 4095, 4096, 4097, 65536, 100_000, 1_048_577)
 ODD_NAMES = (
@@ -83,6 +83,11 @@ def tree(folder: Path, posix: bool = True) -> None:
         with (folder / "text" / "sparse.bin").open("wb") as f:
             f.seek(900_000)
             f.write(b"end of a sparse file")
+        with (folder / "text" / "hole at the end.bin").open("wb") as f:
+            f.write(b"start")
+            f.truncate(300_000)
+        with (folder / "text" / "hole only.bin").open("wb") as f:
+            f.truncate(150_000)
         (folder / "link").symlink_to("text/lines.txt")
         (folder / "longlink").symlink_to("x" * 200)
         os.link(folder / "text/lines.txt", folder / "text/hard.txt")
@@ -237,6 +242,11 @@ def ntfs(image: Path) -> None:
         with (point / "sparse.bin").open("wb") as f:
             f.seek(3_000_000)
             f.write(b"end")
+        with (point / "hole at the end.bin").open("wb") as f:
+            f.write(b"start")
+            f.truncate(300_000)
+        with (point / "hole only.bin").open("wb") as f:
+            f.truncate(150_000)
         host = point / "with streams.txt"
         host.write_bytes(b"host")
         os.setxattr(host, "user.second", b"the second stream")

@@ -10,7 +10,7 @@ from typing import Any
 
 from safelight.case import Case, Scope
 from safelight.errors import Refused
-from safelight.facts.reader import Facts
+from safelight.facts.reader import QUERY_MEMORY, Facts
 
 EVENTS = ("collect", "change", "consult", "disclose", "combine", "erase")
 
@@ -20,7 +20,7 @@ class Gate:
 
     def __init__(self, case: Case, purpose: str = "") -> None:
         self.case, self.purpose = case, purpose
-        self.facts = Facts(case)
+        self.facts = Facts(case, QUERY_MEMORY)
         conditions = [_condition(e.label, e.scope) for e in case.exhibits()]
         where = " or ".join(c for c in conditions if c) or "false"
         scoped = any(e.scope != Scope() for e in case.exhibits())

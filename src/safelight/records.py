@@ -44,6 +44,7 @@ ITEMS = (
     Column("link", "bin", "target of a symbolic link, bytes as stored"),
     Column("sha256", "bin32", "the content; null where there is none or it could not be read"),
     Column("problem", "text", "kind of the first problem of this item; null where there is none"),
+    Column("reason", "text", "its reason, in words; all problems stand in their own table"),
 )
 
 CONTENTS = (

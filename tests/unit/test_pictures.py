@@ -282,3 +282,13 @@ def test_turns_of_avif_come_from_its_boxes() -> None:
         assert found is not None
         seen.append(np.asarray(Image.open(io.BytesIO(found.small)), np.int16))
     assert all(s.shape == seen[0].shape and np.abs(s - seen[0]).mean() < 4 for s in seen)
+
+
+def test_second_frame_header_behind_the_data_is_harmless() -> None:
+    """Regression: libjpeg takes over the component count of a second frame header before it refuses it (found by fuzzing)."""
+    good = saved(scene(120, 90), "JPEG")
+    header = struct.pack(">2sHBHHB", b"\xff\xc0", 8 + 3 * 200, 8, 4000, 4000, 200) + b"\x01\x11\x00" * 200
+    result = extract(good[:-2] + header + b"\xff\xd9")
+    assert result.picture is not None
+    assert result.picture.pdq == (extract(good).picture or result.picture).pdq
+    assert "corrupt" in [k for k, _ in result.problems]

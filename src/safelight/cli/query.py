@@ -14,17 +14,13 @@ _SELECT = """
             transform := transform, form := form, entry := entry, category := category)
             order by distance, "set", version, method, entry, transform) as matches
         from matches group by sha256
-    ), first_problem as (
-        select item_id, arg_min(struct_pack(kind := kind, reason := reason), (step <> 'list', number)) as problem
-        from problems where item_id is not null group by item_id
     )
-    select i.*, c.md5, c.sha1, c.media_type, c.kind, p.* exclude (sha256), h.matches, s.stack, s.size as stack_size, f.problem as why
+    select i.*, c.md5, c.sha1, c.media_type, c.kind, p.* exclude (sha256), h.matches, s.stack, s.size as stack_size
     from visible i
     left join contents c using (sha256)
     left join pictures p using (sha256)
     left join hits h using (sha256)
     left join stacks s using (sha256)
-    left join first_problem f using (item_id)
 """
 _ORDER = " order by i.exhibit, i.source, i.ordinal, i.member"
 BATCH = 2_000
@@ -74,7 +70,7 @@ def as_object(r: dict[str, Any]) -> dict[str, Any]:
         "matches": [_match(m) for m in r["matches"] or []],
         "stack": _hex(r["stack"]),
         "stack_size": r["stack_size"],
-        "problem": {"kind": r["why"]["kind"], "reason": r["why"]["reason"]} if r["why"] else None,
+        "problem": {"kind": r["problem"], "reason": r["reason"]} if r["problem"] else None,
     }
 
 

@@ -180,13 +180,13 @@ class _ListWriter:
 
 def listed_row(exhibit: Exhibit, ordinal: int, key: bytes, origin: str, e: Entry) -> tuple[Any, ...]:
     """Return the row of the items table for an entry that is not extracted yet."""
-    problem = e.problems[0][0] if e.problems else None
+    kind, reason = e.problems[0] if e.problems else (None, None)
     times = tuple(_i64(t) for t in (e.mtime, e.atime, e.ctime, e.btime))
     has_time = any(t is not None for t in times)
     return (
         (key, exhibit.label, exhibit.source, ordinal, 0, None, origin, e.path, readable(e.path), _i64(e.size), _i64(e.allocated), e.state, e.type)
         + (*times, e.time_basis if has_time else None, e.reader, e.note or None, e.has_content, e.link or None, None)
-        + (checked_kind(problem) if problem else None,)
+        + (checked_kind(kind) if kind else None, _text(reason) if reason else None)
     )
 
 

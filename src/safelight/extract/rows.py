@@ -172,7 +172,7 @@ def _listed(row: dict[str, Any], item: protocol.Item | None, problems: list[tupl
             values["size"] = item.length
         values["note"] = _text(item.note) or values["note"]
     if values["problem"] is None and problems:
-        values["problem"] = checked_kind(problems[0][0])
+        values["problem"], values["reason"] = checked_kind(problems[0][0]), _text(problems[0][1])
     return tuple(values.values())
 
 
@@ -186,7 +186,7 @@ def _member(
         + ("embedded" if row["state"] == "live" else row["state"], i.type if i.type in MEMBER_TYPES else "member")
         + (_i64(i.mtime), None, None, None, i.time_basis if i.mtime is not None and i.time_basis in ("utc", "local?") else None)
         + ("libarchive" if ":" in i.step else "safelight", _text(i.note) or None, valid, i.link or None, i.sha256 if valid else None)
-        + (checked_kind(problems[0][0]) if problems else None,)
+        + ((checked_kind(problems[0][0]), _text(problems[0][1])) if problems else (None, None))
     )
 
 

@@ -208,14 +208,21 @@ def _members(task: Task, item: Item, held: _Held, source: ByteSource, embedded: 
         waiting.append(_Pending(item, 0, kept))
     while waiting:
         current = waiting.popleft()
-        try:
-            budget.check()
-        except Unreadable as e:  # nothing more may come out: what is still waiting is not even listed
-            yield Late(current.item.ordinal, current.item.member, [(e.kind, f"not looked into: {e.reason}")])
-            continue
+        if refused := _overdrawn(budget):  # nothing more may come out: what is still waiting is counted, not listed
+            kind, reason = refused
+            yield Late(item.ordinal, 0, [(kind, f"{1 + len(waiting)} archives inside were not looked into: {reason}")])
+            return
         for answer, pending in _archive(current, budget, numbers):
             yield answer
             waiting += pending
+
+
+def _overdrawn(budget: Any) -> tuple[str, str] | None:
+    try:
+        budget.check()
+    except Unreadable as e:
+        return e.kind, e.reason
+    return None
 
 
 class _Numbers:
@@ -272,6 +279,9 @@ def _archive(current: _Pending, budget: Any, numbers: _Numbers) -> Iterator[tupl
         if isinstance(member, Problem):
             late.append((member.kind, member.reason))
             continue
+        if depth > 1 and (refused := _overdrawn(budget)):
+            late.append((refused[0], f"the list ends at member {member.index}: {refused[1]}"))
+            break
         number, careful = numbers.next()
         child = Item(holder.ordinal, number, holder.member, member.step, member.name, member.type)
         child.size, child.mtime, child.time_basis, child.link = member.size, member.mtime, member.time_basis, member.link

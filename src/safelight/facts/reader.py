@@ -15,14 +15,19 @@ from safelight.case import Case
 from safelight.facts.layout import EXTRACTED, Layout
 from safelight.records import TABLES, schema
 
-MEMORY = "320MB"
+MEMORY = "256MB"
+"""What a step of a run may use: the coordinator stays below 500 MiB, whatever the size of the case."""
+
+QUERY_MEMORY = "1GB"
+"""What a question of a person may use; more is spilled beside the case."""
+
 THREADS = 2
 
 
-def connect(case: Path) -> duckdb.DuckDBPyConnection:
+def connect(case: Path, memory: str = MEMORY) -> duckdb.DuckDBPyConnection:
     """Return a DuckDB connection with bounded memory that spills into the case folder and loads nothing from outside."""
     con = duckdb.connect(":memory:")
-    con.execute(f"set memory_limit = '{MEMORY}'")
+    con.execute(f"set memory_limit = '{memory}'")
     con.execute(f"set threads = {THREADS}")
     con.execute("set preserve_insertion_order = true")
     con.execute("set autoinstall_known_extensions = false")
@@ -35,9 +40,9 @@ def connect(case: Path) -> duckdb.DuckDBPyConnection:
 class Facts:
     """The facts of a case as they are now."""
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, case: Case, memory: str = MEMORY) -> None:
         self.case, self.layout = case, Layout(case.folder)
-        self.con = connect(case.folder)
+        self.con = connect(case.folder, memory)
         files: dict[str, list[Path]] = {name: [] for name in TABLES}
         for exhibit in case.exhibits():
             self._exhibit(exhibit.key, files)

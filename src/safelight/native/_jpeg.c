@@ -41,6 +41,9 @@ typedef struct {
     uint8_t *rows[PLANES];
     JSAMPROW lines[PLANES][BAND];
     int64_t small_side, max_coefficients, max_pixels, done, consumed;
+    /* libjpeg writes a second frame header into its struct before it refuses it: what memory was taken by is kept here */
+    int components;
+    int64_t width, height, stride[PLANES], band;
 } Decode;
 
 static void on_error(j_common_ptr info) {
@@ -134,6 +137,7 @@ static int check_header(Decode *d) {
 
 static int prepare(Decode *d) {
     struct jpeg_decompress_struct *j = &d->jpeg;
+    d->band = (int64_t)j->max_v_samp_factor * DCTSIZE;
     int64_t longest = j->image_width > j->image_height ? j->image_width : j->image_height;
     int64_t factor = longest / d->small_side > 1 ? longest / d->small_side : 1;
     d->tiny = j->image_width < 5 || j->image_height < 5;
@@ -141,9 +145,9 @@ static int prepare(Decode *d) {
         if (pdq_begin(&d->pdq, j->image_width, j->image_height, 1, d->turns)) return -1;
         d->hashing = 1;
     }
-    for (int c = 0; c < j->num_components; c++) {
+    for (int c = 0; c < d->components; c++) {
         const jpeg_component_info *info = j->comp_info + c;
-        int64_t stride = (int64_t)info->width_in_blocks * DCTSIZE;
+        int64_t stride = d->stride[c] = (int64_t)info->width_in_blocks * DCTSIZE;
         Shrink *s = &d->shrink[c];
         *s = (Shrink){.width = info->downsampled_width, .height = info->downsampled_height, .horizontal = info->h_samp_factor,
                       .vertical = info->v_samp_factor, .most_horizontal = j->max_h_samp_factor, .most_vertical = j->max_v_samp_factor,
@@ -159,39 +163,33 @@ static int prepare(Decode *d) {
     return 0;
 }
 
-/* Hand `lines` full-size rows to the kernel and the filters. */
-static int take_band(Decode *d, int64_t lines) {
-    struct jpeg_decompress_struct *j = &d->jpeg;
-    int64_t stride = (int64_t)j->comp_info[0].width_in_blocks * DCTSIZE;
-    if (d->hashing && pdq_rows(&d->pdq, d->rows[0], stride, lines)) return -1;
-    for (int c = 0; c < j->num_components; c++) {
+/* Hand the next band of full-size rows to the kernel and the filters. */
+static int take_band(Decode *d) {
+    if (d->hashing && pdq_rows(&d->pdq, d->rows[0], d->stride[0], d->band)) return -1;
+    for (int c = 0; c < d->components; c++) {
         Shrink *s = &d->shrink[c];
-        int64_t from = d->done * s->vertical / s->most_vertical, count = lines * s->vertical / s->most_vertical;
+        int64_t from = d->done * s->vertical / s->most_vertical, count = d->band * s->vertical / s->most_vertical;
         for (int64_t y = 0; y < count && from + y < s->height; y++) shrink_row(s, d->lines[c][y], from + y);
     }
-    d->done += lines;
+    d->done += d->band;
     return 0;
 }
 
 /* Rows that could not be decoded count as middle grey, as libjpeg does for cut data. */
 static int fill_rest(Decode *d) {
-    struct jpeg_decompress_struct *j = &d->jpeg;
-    int64_t lines = (int64_t)j->max_v_samp_factor * DCTSIZE;
-    for (int c = 0; c < j->num_components; c++) memset(d->rows[c], 128, (size_t)j->comp_info[c].width_in_blocks * DCTSIZE * BAND);
-    while (d->done < j->image_height)
-        if (take_band(d, lines)) return -1;
+    for (int c = 0; c < d->components; c++) memset(d->rows[c], 128, (size_t)(d->stride[c] * BAND));
+    while (d->done < d->height)
+        if (take_band(d)) return -1;
     return 0;
 }
 
 static int read_bands(Decode *d) {
-    struct jpeg_decompress_struct *j = &d->jpeg;
     JSAMPARRAY planes[PLANES] = {d->lines[0], d->lines[1], d->lines[2]};
-    JDIMENSION lines = (JDIMENSION)(j->max_v_samp_factor * DCTSIZE);
-    while (j->output_scanline < j->output_height) {
-        if (jpeg_read_raw_data(j, planes, lines) == 0) return 0;
-        if (take_band(d, lines)) return -1;
+    while (d->done < d->height) {
+        if (jpeg_read_raw_data(&d->jpeg, planes, (JDIMENSION)d->band) == 0) return fill_rest(d);
+        if (take_band(d)) return -1;
     }
-    jpeg_finish_decompress(j);
+    jpeg_finish_decompress(&d->jpeg);
     d->complete = !d->truncated && !d->damaged;
     return 0;
 }
@@ -212,6 +210,8 @@ static int decode(Decode *d, const unsigned char *data, size_t size) {
     j->progress = &d->progress;
     jpeg_mem_src(j, data, (unsigned long)size);
     jpeg_read_header(j, TRUE);
+    d->width = j->image_width, d->height = j->image_height;
+    d->components = j->num_components;
     d->status = check_header(d);
     if (d->status != DECODED) return 0;
     j->raw_data_out = TRUE;
@@ -225,7 +225,7 @@ static int decode(Decode *d, const unsigned char *data, size_t size) {
 
 static void finish(Decode *d, size_t size) {
     if (d->created && d->jpeg.src != NULL) d->consumed = d->truncated ? (int64_t)size : (int64_t)(size - d->jpeg.src->bytes_in_buffer);
-    if (d->done >= (int64_t)d->jpeg.image_height && d->hashing) d->quality = pdq_end(&d->pdq, d->hashes);
+    if (d->hashing && d->done >= d->height) d->quality = pdq_end(&d->pdq, d->hashes);
     if (d->hashing) pdq_free(&d->pdq);
 }
 
@@ -245,7 +245,7 @@ static uint8_t clamp(int v) { return (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v); }
 static PyObject *small_picture(const Decode *d) {
     const Shrink *s = d->shrink;
     int64_t n = s->out_width * s->out_height;
-    if (d->jpeg.num_components == 1) return PyBytes_FromStringAndSize((const char *)s->out, n);
+    if (d->components == 1) return PyBytes_FromStringAndSize((const char *)s->out, n);
     PyObject *bytes = PyBytes_FromStringAndSize(NULL, 3 * n);
     if (bytes == NULL) return NULL;
     uint8_t *out = (uint8_t *)PyBytes_AsString(bytes);
@@ -270,8 +270,7 @@ static PyObject *answer(const Decode *d) {
         Py_XDECREF(hashes);
         return NULL;
     }
-    return Py_BuildValue("(iLLiNiNLLiisslL)", d->status, (long long)d->jpeg.image_width, (long long)d->jpeg.image_height,
-                         d->jpeg.num_components, hashes, d->quality, small, (long long)d->shrink[0].out_width,
+    return Py_BuildValue("(iLLiNiNLLiisslL)", d->status, (long long)d->width, (long long)d->height, d->components, hashes, d->quality, small, (long long)d->shrink[0].out_width,
                          (long long)d->shrink[0].out_height, d->complete, d->truncated, d->fatal, d->warning, d->warnings,
                          (long long)d->consumed);
 }

@@ -70,6 +70,9 @@ def warm_up(profile: str) -> None:
 def enter(profile: str) -> None:
     """Close the walls of this process, for good: limits, then the second filter."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to end
+    silence = os.open(os.devnull, os.O_WRONLY)  # libraries print about evidence; a full pipe would stop them
+    os.dup2(silence, 1)
+    os.dup2(silence, 2)
     limits.apply()
     gc.collect()
     gc.freeze()

@@ -38,6 +38,7 @@ class Ext:
 def open_tsk(volume: ByteSource) -> OpenFileSystem:
     import pytsk3
 
+    from safelight.evidence.filesystems.ext_content import direct
     from safelight.evidence.filesystems.ext_structures import BlockBitmaps, ExtVolume
     from safelight.evidence.filesystems.tsk import Profile, TskFileSystem
 
@@ -63,6 +64,7 @@ def open_tsk(volume: ByteSource) -> OpenFileSystem:
             orphans=lambda fs: orphans(fs, ext),
             table=lambda _, found: table(ext, found),
             is_possible=ext.is_possible,
+            direct=lambda number: direct(ext, number),
             table_limit=min(ext.inodes + 1, 1 << 30),
         )
 

@@ -138,6 +138,13 @@ class ExtVolume:
         n = self.block_size // 4
         return size <= min((12 + n + n * n + n * n * n) * self.block_size, MAX_INDIRECT, SPARSE_FACTOR * self.blocks * self.block_size)
 
+    def inode_offset(self, number: int) -> int:
+        """Return where an inode from 1 to `inodes` stands; raise `Unreadable`."""
+        group, place = divmod(number - 1, self.inodes_per_group)
+        if group >= self.groups:
+            raise Unreadable("corrupt", f"inode {number} lies outside the groups")
+        return self._table(group) * self.block_size + place * self.inode_size
+
     def _table(self, group: int) -> int:
         """Return the first block of an inode table, from a small cache."""
         found = self._tables.get(group)

@@ -24,7 +24,7 @@ from safelight.evidence.filesystems.tsk_entry import (
     Rules,
     describe,
 )
-from safelight.evidence.filesystems.tsk_image import LIBRARY_ERRORS, OpenFiles, TskContent, failure, open_image
+from safelight.evidence.filesystems.tsk_image import LIBRARY_ERRORS, OpenFiles, failure, open_image
 from safelight.evidence.source import Accounts, ByteSource, Entry, Unreadable
 from safelight.problems import Problem
 
@@ -78,7 +78,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     `large`: folder number and size to names, or None where the format has no parser of its own; `large_size`: bytes of a folder
     from which it is used. `orphans`: names to list in place of the library's `$OrphanFiles`. `missed`: names in use that the
     listing of a folder (number, names in use it gave, deleted names with a record in use) did not give as such. `table`: after
-    the walk, what the metadata table says. `is_possible`: whether a record may be opened at all.
+    the walk, what the metadata table says. `is_possible`: whether a record may be opened at all. `direct`: content
+    of a record without the library, or None.
     """
 
     name: str
@@ -92,6 +93,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     table: Callable[[TskFileSystem, Findings], Table] | None = None
     table_limit: int = 0
     is_possible: Callable[[int], bool] | None = None
+    direct: Callable[[int], ByteSource | None] | None = None
     problems: tuple[Problem, ...] = ()
 
 
@@ -147,7 +149,11 @@ class TskFileSystem:
         self.named_free: set[int] = set()  # free records that a name led to: they are no orphans
         self._accounts: Accounts | None = None
 
-    def content(self, address: str) -> TskContent:
+    def content(self, address: str) -> ByteSource:
+        if self.profile.direct is not None and address.isdecimal() and len(address) < 12:
+            source = self.profile.direct(int(address))
+            if source is not None:
+                return source
         return self.files.content(address)
 
     def accounts(self) -> Accounts:
@@ -164,7 +170,9 @@ class TskFileSystem:
         self.named_free.clear()
         yield from self.profile.problems
         declared = int(self.fs.info.block_count) * self.block_size
-        if declared > self.volume.size:
+        allocation = self.profile.allocation
+        unit = self.block_size * (allocation.unit if allocation is not None else 1)
+        if declared - self.volume.size >= unit:  # less is the rest behind the last cluster, which holds nothing
             yield Problem("truncated", f"the file system has {declared} bytes, the volume {self.volume.size}", "", False)
         yield from self._walk(found)
         self._accounts = yield from closing(self, found)

@@ -19,9 +19,11 @@ META_TYPES = ("unknown", "file", "directory", "fifo", "device", "device", "symli
 NAME_TYPES = ("unknown", "fifo", "device", "directory", "device", "file", "symlink", "socket", "unknown", "whiteout", "virtual", "virtual")
 REGULAR, DIRECTORY, LINK, VIRTUAL, VIRTUAL_DIRECTORY = 1, 2, 6, 10, 11  # TSK_FS_META_TYPE_ENUM
 NTFS_DATA, NTFS_INDEX_ROOT = 128, 144
+SHOWN = (1, NTFS_DATA, NTFS_INDEX_ROOT, 4352)  # attributes that can be an entry
 SPARSE_OR_FILLER = 3  # TSK_FS_ATTR_RUN_FLAG_FILLER | _SPARSE
 SAME_SEQUENCE = -1
 """Sequence number of a name that is not from a folder but from the record itself."""
+MAX_LINK = 65536
 MAX_RUNS = 4_000_000
 """Runs of one attribute that are looked at: more than a file of 16 TB in 4-KiB pieces has none here."""
 
@@ -76,9 +78,12 @@ def streams_of(file: Any) -> list[Stream]:
     found = []
     for a in file:
         info = a.info
+        kind, resident = int(info.type), int(info.flags) & 4
+        if resident and kind not in SHOWN:
+            continue
         runs: list[tuple[int, int]] = []
         capacity = -1
-        if not int(info.flags) & 4:  # TSK_FS_ATTR_RES: the content stands in the record
+        if not resident:  # TSK_FS_ATTR_RES: the content stands in the record
             capacity = 0
             for r in a:
                 capacity += int(r.len)
@@ -86,7 +91,7 @@ def streams_of(file: Any) -> list[Stream]:
                     runs.append((int(r.addr), int(r.len)))
                     if len(runs) > MAX_RUNS:
                         break
-        found.append(Stream(int(info.type), int(info.id), info.name or b"", int(info.size), runs, capacity))
+        found.append(Stream(kind, int(info.id), info.name or b"", int(info.size), runs, capacity))
     return found
 
 
@@ -113,9 +118,21 @@ def describe(name: Name, file: Any | None, place: Place, rules: Rules) -> Descri
         streams = []
         problems.append(("corrupt", f"the attributes cannot be read: {' '.join(str(e).split())[:200]}"))
     base = _Base(name, meta, path, place, rules, problems)
+    if base.kind == LINK and not base.link and 0 < int(meta.size) <= MAX_LINK:
+        base.link = _link(file, int(meta.size), problems)
     held = sum(length for s in streams for _, length in s.runs) * rules.block_size
     entries = list(base.entries(streams, held))
     return Described(entries, base.kind, held, int(meta.nlink), base.in_use)
+
+
+def _link(file: Any, size: int, problems: list[tuple[str, str]]) -> bytes:
+    """Read the target of a symbolic link from its blocks (the library leaves it out where the link has extents)."""
+    try:
+        target: bytes = file.read_random(0, size)
+    except LIBRARY_ERRORS as e:
+        problems.append(("corrupt", f"the target of the link cannot be read: {' '.join(str(e).split())[:200]}"))
+        return b""
+    return target.split(b"\0", 1)[0]
 
 
 def _bare(name: Name, path: bytes, place: Place, rules: Rules) -> Described:
@@ -140,6 +157,7 @@ class _Base:
     def __init__(self, name: Name, meta: Any, path: bytes, place: Place, rules: Rules, problems: list[tuple[str, str]]) -> None:
         self.name, self.meta, self.path, self.rules, self.problems = name, meta, path, rules, problems
         self.kind = int(meta.type)
+        self.link: bytes = (meta.link or b"") if self.kind == LINK else b""
         in_use = self.in_use = bool(int(meta.flags) & ALLOCATED)
         self.readable = True
         self.state = "live" if name.live else "orphan" if place.orphan else "deleted"
@@ -221,7 +239,7 @@ class _Base:
             reader=self.rules.reader,
             has_content=content,
             note=note,
-            link=(self.meta.link or b"") if self.kind == LINK else b"",
+            link=self.link,
             problems=problems,
             **self.times,
         )

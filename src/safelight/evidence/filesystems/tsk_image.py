@@ -16,6 +16,8 @@ from safelight.evidence.source import ByteSource, Unreadable
 
 LIBRARY_ERRORS = (OSError, RuntimeError, MemoryError, SystemError, OverflowError, ValueError, AttributeError)
 """What pytsk3 and the libyal bindings raise on bad data."""
+BAD_CLUSTERS = 8
+"""NTFS record whose stream `$Bad` is as long as the volume and has no content of its own (`icat` gives none either)."""
 OPEN_FILES = 64
 """Opened records kept for reading again. An opened record costs some KiB in the library."""
 
@@ -128,7 +130,11 @@ class OpenFiles:
             return TskContent(self._image, file, None, min(self._default_size(file), self._clusters(file)))
         wanted = (numbers[1], numbers[2])
         try:
-            sizes = [int(a.info.size) for a in file if (int(a.info.type), int(a.info.id)) == wanted]
+            sizes = [
+                0 if numbers[0] == BAD_CLUSTERS and a.info.name == b"$Bad" else int(a.info.size)
+                for a in file
+                if (int(a.info.type), int(a.info.id)) == wanted
+            ]
         except LIBRARY_ERRORS as e:
             raise failure(self._image, e) from e
         if not sizes:

@@ -55,10 +55,11 @@ class YalContent:
 class _Frame(NamedTuple):
     """A folder that is being listed."""
 
-    names: Iterator[tuple[bytes, Any, tuple[tuple[str, str], ...]]]
+    names: Iterator[tuple[int, bytes, Any, tuple[tuple[str, str], ...]]]
     volume: int
     number: int
     prefix: bytes
+    chain: str = ""  # exFAT: the places in the folders that lead here
 
 
 class YalHooks(NamedTuple):
@@ -71,7 +72,10 @@ class YalHooks(NamedTuple):
 
 
 class YalFileSystem:
-    """An opened volume; see `OpenFileSystem`. Addresses are record numbers (APFS: volume-number), `-sN` for the N-th stream."""
+    """An opened volume; see `OpenFileSystem`.
+
+    Addresses are record numbers (APFS: volume-number; exFAT: places in folders), with `-sN` for the N-th alternate stream.
+    """
 
     def __init__(self, volume: ByteSource, name: str, hooks: YalHooks | None = None) -> None:
         self.reader = {"fat": "libfsfat", "exfat": "libfsfat", "hfs+": "libfshfs"}.get(name, f"libfs{name}")
@@ -93,6 +97,8 @@ class YalFileSystem:
         return self._accounts
 
     def content(self, address: str) -> ByteSource:
+        if self.name == "exfat":
+            return self._by_places(address)
         parts = address.split("-")
         stream = int(parts.pop()[1:]) if parts[-1][:1] == "s" and parts[-1][1:].isdecimal() else None
         if not all(p.isdecimal() and len(p) < 20 for p in parts) or len(parts) != (2 if self.name == "apfs" else 1):
@@ -107,6 +113,19 @@ class YalFileSystem:
                 except LIBRARY_ERRORS as e:
                     raise failure(self._file, e) from e
         raise Unreadable("corrupt", f"no such volume: {address[:60]!r}")
+
+    def _by_places(self, address: str) -> ByteSource:
+        """Open `xA-B-C`: entry C of entry B of entry A of the root (libfsfat cannot find exFAT entries by their identifier)."""
+        places = address[1:].split("-")
+        if address[:1] != "x" or not all(p.isdecimal() and len(p) < 10 for p in places) or len(places) > MAX_DEPTH:
+            raise Unreadable("corrupt", f"no such address: {address[:60]!r}")
+        entry = self._roots[0][3]
+        try:
+            for place in places:
+                entry = entry.get_sub_file_entry(int(place))
+            return YalContent(self._file, entry, int(entry.get_size()))
+        except LIBRARY_ERRORS as e:
+            raise failure(self._file, e) from e
 
     def entries(self) -> Iterator[Entry | Problem]:
         """Yield every entry, folders before what is in them, then what does not add up."""
@@ -151,7 +170,7 @@ class YalFileSystem:
         while stack:
             frame = stack[-1]
             try:
-                name, sub, problems = next(frame.names)
+                place, name, sub, problems = next(frame.names)
             except StopIteration:
                 on_path.discard((frame.volume, frame.number))
                 stack.pop()
@@ -163,7 +182,8 @@ class YalFileSystem:
                     "corrupt", f"an entry of {frame.prefix[:200]!r} cannot be read: {'; '.join(r for _, r in problems)}", "", False
                 )
                 continue
-            entry = self._entry(sub, frame.volume, number, path, problems)
+            chain = f"{frame.chain}-{place}" if frame.chain else f"x{place}"
+            entry = self._entry(sub, frame.volume, number, path, problems, chain)
             yield entry
             if entry.type != "directory":
                 yield from self._streams(sub, entry)
@@ -178,7 +198,7 @@ class YalFileSystem:
                 )
                 continue
             on_path.add(key)
-            stack.append(_Frame(self._names(sub, number), frame.volume, number, path + b"/"))
+            stack.append(_Frame(self._names(sub, number), frame.volume, number, path + b"/", chain))
 
     def _number(self, entry: Any) -> int:
         try:
@@ -186,22 +206,22 @@ class YalFileSystem:
         except LIBRARY_ERRORS:
             return -1  # the caller makes the problem
 
-    def _names(self, folder: Any, number: int) -> Iterator[tuple[bytes, Any, tuple[tuple[str, str], ...]]]:
-        """Yield (name, entry or None, problems) of a folder."""
+    def _names(self, folder: Any, number: int) -> Iterator[tuple[int, bytes, Any, tuple[tuple[str, str], ...]]]:
+        """Yield (place, name, entry or None, problems) of a folder."""
         try:
             count = int(folder.get_number_of_sub_file_entries())
         except LIBRARY_ERRORS as e:
-            yield b"", None, (("corrupt", str(failure(self._file, e))),)
+            yield -1, b"", None, (("corrupt", str(failure(self._file, e))),)
             return
         raw: list[tuple[int, bytes]] | None = None
         for i in range(count):
             try:
                 sub = folder.get_sub_file_entry(i)
             except LIBRARY_ERRORS as e:
-                yield b"", None, (("corrupt", str(failure(self._file, e))),)
+                yield -1, b"", None, (("corrupt", str(failure(self._file, e))),)
                 continue
             try:
-                yield (sub.get_name() or "").encode("utf-8", "surrogatepass"), sub, ()
+                yield i, (sub.get_name() or "").encode("utf-8", "surrogatepass"), sub, ()
                 continue
             except (*LIBRARY_ERRORS, UnicodeError) as e:
                 why = str(failure(self._file, e))[:120]
@@ -210,9 +230,9 @@ class YalFileSystem:
             inode = self._number(sub)
             at = next((k for k, (n, _) in enumerate(raw) if n == inode), None)
             if at is not None:
-                yield raw.pop(at)[1], sub, ()
+                yield i, raw.pop(at)[1], sub, ()
             else:
-                yield b"record-%d" % inode, sub, (("corrupt", f"the name cannot be read: {why}"),)
+                yield i, b"record-%d" % inode, sub, (("corrupt", f"the name cannot be read: {why}"),)
 
     def _raw_names(self, number: int) -> list[tuple[int, bytes]]:
         """Return the names of a folder that are not UTF-8, as stored."""
@@ -230,7 +250,7 @@ class YalFileSystem:
                 out.append((inode, name))
         return out
 
-    def _entry(self, sub: Any, volume: int, number: int, path: bytes, problems: tuple[tuple[str, str], ...]) -> Entry:
+    def _entry(self, sub: Any, volume: int, number: int, path: bytes, problems: tuple[tuple[str, str], ...], chain: str) -> Entry:
         problem_list = list(problems)
         try:
             kind = self._format.kind(sub)
@@ -246,7 +266,7 @@ class YalFileSystem:
         if kind == "file" and size is None:
             problem_list.append(("corrupt", "the size cannot be read"))
         return Entry(
-            address=f"{volume}-{number}" if self.name == "apfs" else str(number),
+            address=chain if self.name == "exfat" else f"{volume}-{number}" if self.name == "apfs" else str(number),
             path=path,
             size=size,
             allocated=self._allocated(sub, number, problem_list),
