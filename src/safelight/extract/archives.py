@@ -93,7 +93,7 @@ def is_archive(media_type: str) -> bool:
 def warm_up() -> None:
     """Load libarchive and all codecs, before the sandbox closes `open`."""
     archive_streams.warm_up()
-    libarchive.library()
+    libarchive.warm_up()
 
 
 def members(source: ByteSource, media_type: str, budget: Budget) -> Iterator[Member | Problem]:

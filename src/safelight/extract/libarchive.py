@@ -7,6 +7,8 @@ without an error (libarchive-c 5.3, measured). Here every negative answer of lib
 from __future__ import annotations
 
 import ctypes
+import functools
+import itertools
 import locale
 from collections.abc import Iterator
 from ctypes import CFUNCTYPE, POINTER, byref, c_char_p, c_int, c_int64, c_long, c_size_t, c_ssize_t, c_void_p
@@ -89,6 +91,12 @@ def library() -> Any:
     return _library
 
 
+def warm_up() -> None:
+    """Load the library and make the callbacks, before the sandbox closes."""
+    library()
+    _callbacks()
+
+
 def version() -> str:
     """Version of libarchive as text, e.g. 3.6.2."""
     number = library().archive_version_number()
@@ -111,11 +119,27 @@ class Entry:
         self.names_encrypted = lib.archive_entry_is_metadata_encrypted(handle) > 0
 
 
+_open_readers: dict[int, Reader] = {}
+_numbers = itertools.count(1)
+
+
+@functools.cache
+def _callbacks() -> tuple[Any, Any, Any]:
+    """The three functions that libarchive calls, made once: a ctypes callback needs executable memory, which the sandbox refuses
+    after its walls are closed. The number that libarchive hands back says which reader is meant."""
+    return (
+        READ_CALLBACK(lambda archive, number, out: _open_readers[number]._read(archive, number, out)),
+        SEEK_CALLBACK(lambda archive, number, offset, whence: _open_readers[number]._seek(archive, number, offset, whence)),
+        SKIP_CALLBACK(lambda archive, number, count: _open_readers[number]._skip(archive, number, count)),
+    )
+
+
 class Reader:
     """An archive over a byte source: `entries`, then `data` of the current entry. Close it with `close`."""
 
     def __init__(self, source: ByteSource, formats: tuple[str, ...], filters: tuple[str, ...] = ()) -> None:
         self._lib = library()
+        self._number = next(_numbers)
         self._source, self._at = source, 0
         self._failure: Unreadable | None = None
         self._buffer: Any = None
@@ -135,12 +159,12 @@ class Reader:
             function.restype, function.argtypes = c_int, (c_void_p,)
             if function(archive) not in (OK, WARN):
                 raise Unreadable("unsupported", f"libarchive {version()} has no {words.rsplit('_', 1)[-1]}")
-        # The callbacks must live as long as the archive: ctypes keeps no reference.
-        self._callbacks = (READ_CALLBACK(self._read), SEEK_CALLBACK(self._seek), SKIP_CALLBACK(self._skip))
-        lib.archive_read_set_read_callback(archive, self._callbacks[0])
-        lib.archive_read_set_seek_callback(archive, self._callbacks[1])
-        lib.archive_read_set_skip_callback(archive, self._callbacks[2])
-        lib.archive_read_set_callback_data(archive, None)
+        read, seek, skip = _callbacks()
+        lib.archive_read_set_read_callback(archive, read)
+        lib.archive_read_set_seek_callback(archive, seek)
+        lib.archive_read_set_skip_callback(archive, skip)
+        _open_readers[self._number] = self
+        lib.archive_read_set_callback_data(archive, self._number)
         if lib.archive_read_open1(archive) != OK:
             raise self._error()
 
@@ -149,6 +173,7 @@ class Reader:
         archive, self._archive = self._archive, None
         if archive:
             self._lib.archive_read_free(archive)
+        _open_readers.pop(self._number, None)
 
     def _read(self, _archive: int, _data: int, out: Any) -> int:
         try:

@@ -49,29 +49,40 @@ def fixed_up(record: bytes, stride: int = 512) -> bytes | None:
 def index_entries(data: bytes, used: int, last_record: int, is_deleted: bool) -> Iterator[Name]:
     """Yield the names in a list of index entries; what lies behind `used`, or has lost its length, is deleted."""
     at, size = 0, len(data)
-    while at + ENTRY < size:
+    behind: list[int] | None = None  # places behind `used` that may be entries, last first
+    while at + ENTRY + NAME_AT <= size:
+        if at >= used:
+            if behind is None:
+                behind = _places(data, at, size)[::-1]
+            while behind and behind[-1] < at:
+                behind.pop()
+            if not behind:
+                return
+            at = behind[-1]
         low, high, sequence, length, stream = struct.unpack_from("<IHHHH", data, at)
         record = low | high << 32
-        if record > last_record or length <= stream or length % 4 or length > size:
-            at += 4
-            continue
         lost = stream == 0 or at + length > used
-        if at + ENTRY + NAME_AT > size:
-            if lost:
-                at += 4
-            else:
-                at += length
+        impossible = record > last_record or length <= stream or length % 4 or length > size
+        if impossible or (lost and not _plausible(data, at + ENTRY, size)):
+            at += 4
             continue
         letters, space = data[at + ENTRY + 64], data[at + ENTRY + 65]
-        if lost and not _plausible(data, at + ENTRY, size):
-            at += 4
-            continue
         if space != DOS_NAME and letters and at + ENTRY + NAME_AT + 2 * letters <= size:
             text = data[at + ENTRY + NAME_AT : at + ENTRY + NAME_AT + 2 * letters]
-            folder = struct.unpack_from("<I", data, at + ENTRY + 56)[0] & 0x10000000
+            folder = data[at + ENTRY + 59] & 0x10  # 0x10000000 of the flags at 56
             name = text.decode("utf-16-le", "replace").encode("utf-8")
             yield Name(name, not (lost or is_deleted), record, FOLDER_TYPE if folder else FILE_TYPE, sequence)
         at += (ENTRY + NAME_AT + 2 * letters + 3) // 4 * 4 if stream == 0 else length
+
+
+def _places(data: bytes, first: int, size: int) -> list[int]:
+    """Return the places from `first` on, four bytes apart, where the first time could be one: most of the slack is none."""
+    words = np.frombuffer(data, "<u4", size // 4)
+    at = np.arange((first + 3) // 4, max(0, (size - ENTRY - NAME_AT) // 4 + 1))
+    time = words[at + (ENTRY + 12) // 4]  # upper half of the creation time
+    possible = (time >= FIRST_TIME * 1_000_000_000 >> 32) & (time <= (LAST_TIME + 1) * 1_000_000_000 >> 32)
+    found: list[int] = (at[possible] * 4).tolist()
+    return found
 
 
 def _plausible(data: bytes, at: int, size: int) -> bool:
