@@ -1,4 +1,4 @@
-"""Fixtures that every test may use: the shared test data, and images unpacked once per session."""
+"""Fixtures that every test may use: the shared test data, images unpacked once per session, and the command itself."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from command import Command
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -33,3 +35,15 @@ def evidence(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable
         return target
 
     return unpack
+
+
+@pytest.fixture
+def safelight(tmp_path: Path) -> Command:
+    """The command, with a case `test.case` to make and a library of its own."""
+    return Command(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def module_safelight(tmp_path_factory: pytest.TempPathFactory) -> Command:
+    """The same, once for all tests of a module."""
+    return Command(tmp_path_factory.mktemp("case"))

@@ -22,7 +22,7 @@ def readable(raw: bytes) -> str:
 
 def printable(text: str) -> str:
     """Escape control, bidi, surrogate and other invisible characters of a text; the rest is unchanged."""
-    if text.isascii() and text.isprintable():
+    if text.isprintable() and text.isascii():
         return text
     return "".join(_escape(c) for c in text)
 
@@ -31,7 +31,7 @@ def _escape(c: str) -> str:
     code = ord(c)
     if 0xDC80 <= code <= 0xDCFF:  # a byte that was not UTF-8
         return f"\\x{code - 0xDC00:02x}"
-    if c in _BIDI or unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"):
+    if c in _BIDI or unicodedata.category(c) in ("Cc", "Cf", "Cs", "Cn", "Zl", "Zp"):
         return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
     return c
 

@@ -31,7 +31,7 @@ class Folder:
         while waiting:
             folder = waiting.pop()
             try:
-                names = sorted(os.listdir(os.path.join(self.root, folder)))
+                names = _names(os.path.join(self.root, folder))
             except OSError as e:
                 yield Problem("unreadable", e.strerror or str(e), f"folder/{file_step(folder)}", False)
                 continue
@@ -84,6 +84,19 @@ class Folder:
             return open_untouched(name, fd)
         finally:
             os.close(fd)
+
+
+def _names(folder: bytes) -> list[bytes]:
+    """Return the raw names in a folder, ascending, without touching its access time (where we own it)."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        fd = os.open(folder, flags | os.O_NOATIME)
+    except PermissionError:
+        fd = os.open(folder, flags)
+    try:
+        return sorted(os.fsencode(name) for name in os.listdir(fd))
+    finally:
+        os.close(fd)
 
 
 def open_untouched(path: bytes | str | Path, dir_fd: int | None = None) -> int:

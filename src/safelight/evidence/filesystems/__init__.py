@@ -7,6 +7,8 @@ member lets the Sleuth Kit guess (UFS, YAFFS2 …).
 
 from __future__ import annotations
 
+import codecs
+import importlib
 import os
 import time
 
@@ -59,13 +61,20 @@ def warm_up() -> None:
     os.environ["TZ"] = "UTC"
     time.tzset()
     time.localtime()
-    import numpy  # noqa: F401
-    import pyfsapfs  # noqa: F401
-    import pyfsext  # noqa: F401
-    import pyfsfat  # noqa: F401
-    import pyfshfs  # noqa: F401
-    import pyfsntfs  # noqa: F401
-    import pyfsxfs  # noqa: F401
-    import pytsk3  # noqa: F401
+    for name in LIBRARIES + PARTS:
+        importlib.import_module(name)
+    for codec in CODECS:
+        codecs.lookup(codec)
 
-    from safelight.evidence.filesystems import tsk, tsk_accounts, tsk_image, tsk_orphans, yal, yal_formats  # noqa: F401
+
+LIBRARIES = ("numpy", "pytsk3", "pyfsapfs", "pyfsext", "pyfsfat", "pyfshfs", "pyfsntfs", "pyfsxfs", "msgspec")
+PARTS = tuple(
+    f"safelight.evidence.filesystems.{name}"
+    for name in (
+        *("allocation", "ext_content", "ext_structures", "fat_folder", "first_second", "ntfs_folder", "tsk", "tsk_accounts"),
+        *("tsk_entry", "tsk_image", "tsk_orphans", "xfs_structures", "yal", "yal_formats"),
+    )
+)
+"""Modules that the formats import when they open a volume."""
+CODECS = ("ascii", "cp437", "utf-8", "utf-16-le")
+"""Python finds a codec by importing a file at its first use."""

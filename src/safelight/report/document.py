@@ -1,0 +1,178 @@
+"""The printed report of a case: facts in, one self-contained HTML file out.
+
+The file has no script and names nothing outside itself; its policy forbids both to the browser. Lists have limits, each stated where it
+cuts, so memory does not grow with the case. The document is written under a temporary name, entered in the ledger as a disclosure
+with its SHA-256, and only then gets its name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import msgspec
+from markupsafe import Markup
+
+from safelight import __version__
+from safelight.access import Gate
+from safelight.case import Exhibit
+from safelight.durable import TEMPORARY, sync_folder
+from safelight.errors import Refused, Usage
+from safelight.ledger import versions, who
+from safelight.match.library import Library
+from safelight.report import custody, matched, stacked, unread, view, wording
+from safelight.report.history import History
+
+
+class Wish(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked for: one exhibit or all, protected pictures or none and how many, the library of hash sets."""
+
+    exhibit: str | None = None
+    pictures: bool = False
+    limit_pictures: int = 200
+    library: str | None = None
+
+
+class Made(msgspec.Struct, frozen=True, kw_only=True):
+    """The finished file: SHA-256 in hex, size in bytes, protected pictures in it, pictures refused because their pack has changed."""
+
+    sha256: str
+    size: int
+    pictures: int
+    refused: int
+
+
+def gather(gate: Gate, wish: Wish) -> dict[str, Any]:
+    """Return all that the report says, within the scope of each exhibit. Raise `NotVerified` where facts have changed."""
+    import duckdb
+
+    chosen = _chosen(gate, wish.exhibit)
+    checked = custody.check(gate.case)
+    past, sets = History(gate.case), Library(wish.library).list()
+    try:
+        return {
+            "case": {"id": gate.case.id, "title": str(gate.case.settings["title"]), "created": str(gate.case.settings["created"])},
+            "made": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "who": who(),
+            "purpose": gate.purpose,
+            "safelight": __version__,
+            "exhibit": wish.exhibit,
+            "checked": checked,
+            "past": past,
+            "programs_now": versions(),
+            "exhibits": custody.exhibits(chosen, past),
+            **_facts(gate, wish, chosen, past, sets, checked["packs"]),
+        }
+    except duckdb.IOException as e:
+        raise Refused(f"facts went away while they were read ({e}): a run goes on. No report was written; try again.") from None
+
+
+def _chosen(gate: Gate, label: str | None) -> list[Exhibit]:
+    sources = gate.case.exhibits()
+    if label is None:
+        return sources
+    chosen = [e for e in sources if e.label == label]
+    if not chosen:
+        known = ", ".join(sorted({e.label for e in sources})) or "none"
+        raise Usage(f"no exhibit {label!r} in this case (there are: {known}). No report was written.")
+    return chosen
+
+
+def _facts(gate: Gate, wish: Wish, chosen: list[Exhibit], past: History, sets: Any, packs: dict[Path, str]) -> dict[str, Any]:
+    view.prepare(gate, wish.exhibit)
+    stacks = stacked.summary(gate)
+    problems = unread.problems(gate, wish.exhibit)
+    return {
+        "totals": view.totals(gate),
+        "counts": view.counts(gate),
+        "hidden": view.out_of_scope(gate, wish.exhibit),
+        "problems": problems,
+        "problems_in_all": sum(p["n"] for p in problems),
+        "unread": unread.unread_by_exhibit(gate),
+        "unfinished": unread.unfinished(gate, chosen, past, sets),
+        "volumes": unread.volumes(gate, wish.exhibit),
+        "sets": matched.hash_sets(gate, past, sets),
+        "illegal": matched.illegal(gate),
+        "stacks": stacks,
+        "galleries": stacked.galleries(gate, wish.limit_pictures, packs) if wish.pictures else [],
+        "distances": sorted({int(m["distance"]) for m in past.matched.values()}),
+        "gates": sorted({int(m["quality_gate"]) for m in past.matched.values()}),
+    }
+
+
+def environment() -> jinja2.Environment:
+    """Return the template engine: it escapes everything, and knows the words of the report."""
+    made = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_template),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=wording.shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for function in (wording.number, wording.size, wording.exact, wording.instant, wording.stamp, wording.cut, wording.hexed, wording.css_string):
+        made.filters[function.__name__] = function
+    made.globals.update({name: getattr(wording, name) for name in dir(wording) if name.isupper()})
+    made.globals.update(count=wording.count, css=_stylesheet, limits=_limits())
+    return made
+
+
+def _template(name: str) -> str:
+    return files("safelight.report").joinpath(name).read_text("utf-8")
+
+
+def _stylesheet() -> Markup:
+    """Return our own stylesheet, the only markup that is not escaped."""
+    return Markup(_template("report.css"))
+
+
+def _limits() -> dict[str, int]:
+    return {
+        "places": unread.PLACES,
+        "contents": matched.CONTENTS,
+        "largest": stacked.LARGEST,
+    }
+
+
+def render(facts: dict[str, Any]) -> Iterable[str]:
+    """Yield the document in pieces."""
+    return environment().get_template("report.html").generate(**facts)
+
+
+def write(facts: dict[str, Any], target: Path, replace: bool, log: Callable[[Made], None]) -> Made:
+    """Write the document to `target`; call `log` when it is whole and durable and before it has its name. Raise `Usage` where there is
+    a file already and `replace` is false."""
+    _refuse_existing(target, replace)
+    temporary = target.with_name(f"{TEMPORARY}{target.name[:100]}.{os.getpid()}")
+    try:
+        hasher, size = hashlib.sha256(), 0
+        with temporary.open("xb") as out:
+            for piece in render(facts):
+                data = piece.encode()
+                hasher.update(data)
+                size += out.write(data)
+            out.flush()
+            os.fsync(out.fileno())
+        shown = sum(len(g.pictures) for g in facts["galleries"])
+        made = Made(sha256=hasher.hexdigest(), size=size, pictures=shown, refused=sum(g.refused for g in facts["galleries"]))
+        _refuse_existing(target, replace)
+        log(made)
+        temporary.rename(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(target.parent)
+    return made
+
+
+def _refuse_existing(target: Path, replace: bool) -> None:
+    if target.is_dir():
+        raise Usage(f"{target} is a folder; name a file with --output. No report was written.")
+    if not replace and (target.exists() or target.is_symlink()):
+        raise Usage(f"{target} exists already and was left as it is. Give --force to replace it, or another name with --output.")
