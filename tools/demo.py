@@ -27,6 +27,7 @@ import make_demo_evidence
 
 DEMO = Path("demo")
 CASE = DEMO / "harbour.case"
+REPORT = DEMO / "report.html"
 SAFELIGHT = Path(sysconfig.get_path("scripts")) / "safelight"
 DONE, WITH_PROBLEMS = 0, 1
 
@@ -93,7 +94,7 @@ def commands(show: Show) -> None:
     show.run("add", case, str(DEMO / "evidence/phone"), "--exhibit", "2016-041-C")
     lists = DEMO / "lists"
     show.run("hashset", "add", str(lists / "demo-known.json"), "--as", "illegal", "--owner", "demo unit", codes=(DONE, WITH_PROBLEMS))
-    show.run("hashset", "add", str(lists / "demo-lookalikes.pdq.txt"), "--as", "other", codes=(DONE, WITH_PROBLEMS))
+    show.run("hashset", "add", str(lists / "demo-lookalikes.pdq.txt"), "--as", "other", "--type", "pdq", codes=(DONE, WITH_PROBLEMS))
     show.run("hashset", "add", str(lists / "demo-nsrl.db"), "--as", "irrelevant", codes=(DONE, WITH_PROBLEMS))
     show.run("hashset", "list")
     show.run("run", case, "--workers", "2", codes=(DONE, WITH_PROBLEMS))
@@ -103,7 +104,7 @@ def commands(show: Show) -> None:
     if first:
         show.run("why", case, first[0]["item_id"])
         cat(show, first[0])
-    show.run("report", case, "--pictures", *(["--output", str(DEMO / "report.html")] if _has(show, "report", "--output") else []))
+    show.run("report", case, "--pictures", "--output", str(REPORT), "--force", "--purpose", "demo", codes=(DONE, WITH_PROBLEMS))
     show.run("verify", case)
 
 
@@ -126,11 +127,6 @@ def cat(show: Show, item: dict[str, Any]) -> None:
     show.expect(code == DONE and equal, "`cat` did not give the bytes that were found")
 
 
-def _has(show: Show, command: str, option: str) -> bool:
-    done = subprocess.run([SAFELIGHT, command, "--help"], capture_output=True, check=False)
-    return option.encode() in done.stdout
-
-
 def check(show: Show, truth: dict[str, dict[str, str]]) -> None:
     """Compare what was found with what was hidden."""
     gone = {i["sha256"] for i in find(show, "--kind", "image", "--deleted")}
@@ -147,6 +143,8 @@ def check(show: Show, truth: dict[str, dict[str, str]]) -> None:
     for name, digest in truth["inside"].items():
         show.expect(digest in members, f"picture inside an archive not found: {name}")
     show.expect(bool(find(show, "--known", "irrelevant")), "no file of the system was matched")
+    page = REPORT.read_text("utf-8") if REPORT.exists() else ""
+    show.expect("2016-041-B" in page and "data:image/jpeg" in page, "the report has no exhibit or no picture in it")
 
 
 def farewell(show: Show, truth: dict[str, dict[str, str]], seconds: float) -> None:
@@ -155,8 +153,7 @@ def farewell(show: Show, truth: dict[str, dict[str, str]], seconds: float) -> No
         f"Checked: {counts['deleted']} deleted pictures found, {len(set(truth['known'].values()))} known ones matched by digest, "
         f"{counts['alike']} altered copies by look, {counts['inside']} inside nested archives. {seconds:.0f} s."
     )
-    report = next((str(p) for p in (DEMO / "report.html", *CASE.glob("report*/*.html"), *CASE.glob("*.html")) if p.exists()), "")
-    show.say(f"The report: {Path(report).resolve().as_uri()}" if report else "The report was not found.")
+    show.say(f"The report, for a browser: {REPORT.resolve().as_uri()}")
     show.say("Next steps, with your own evidence:")
     show.say("  export PATH=$PWD/.venv/bin:$PATH")
     show.say("  safelight new my.case && safelight add my.case IMAGE-OR-FOLDER && safelight run my.case && safelight status my.case")

@@ -159,7 +159,13 @@ def source_key(label: str, source: int) -> str:
 
 def check_label(label: str) -> str:
     """Return a label that is safe as a file name; raise `Usage` otherwise."""
-    if not label or len(label.encode()) > 100 or label.startswith(".") or any(c in label for c in "/\\~\0\n\r\t") or not label.isprintable():
+    if (
+        not label
+        or len(label.encode()) > 100
+        or label.startswith(".")
+        or any(c in label for c in "/\\~\0\n\r\t")
+        or not label.isprintable()
+    ):
         raise Usage(f"exhibit label {label!r}: up to 100 printable characters, no slash, no ~, no leading dot")
     return label
 

@@ -180,4 +180,30 @@ def versions() -> dict[str, str]:
     return found
 
 
-LIBRARIES = ["pyarrow", "duckdb", "numpy", "Pillow", "pillow-heif", "imagecodecs", "pytsk3", "libewf-python", "libqcow-python", "libvmdk-python", "libvhdi-python", "libmodi-python", "libfsntfs-python", "libfsext-python", "libfsfat-python", "libfshfs-python", "libfsxfs-python", "libfsapfs-python", "libvshadow-python", "zlib-ng", "zstandard", "libarchive-c", "python-magic", "msgspec", "ijson"]
+LIBRARIES = [
+    "pyarrow",
+    "duckdb",
+    "numpy",
+    "Pillow",
+    "pillow-heif",
+    "imagecodecs",
+    "pytsk3",
+    "libewf-python",
+    "libqcow-python",
+    "libvmdk-python",
+    "libvhdi-python",
+    "libmodi-python",
+    "libfsntfs-python",
+    "libfsext-python",
+    "libfsfat-python",
+    "libfshfs-python",
+    "libfsxfs-python",
+    "libfsapfs-python",
+    "libvshadow-python",
+    "zlib-ng",
+    "zstandard",
+    "libarchive-c",
+    "python-magic",
+    "msgspec",
+    "ijson",
+]

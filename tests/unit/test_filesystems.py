@@ -258,7 +258,7 @@ from safelight.evidence.source import Entry
 sources = [FileSource(Path(p)) for p in {paths!r}]
 warm_up()
 opened = []
-sys.addaudithook(lambda event, arguments: opened.append((event, str(arguments)[:80])) if event in ("open", "import", "os.listdir") else None)
+sys.addaudithook(lambda event, given: opened.append((event, str(given)[:80])) if event in ("open", "import") else None)
 for source in sources:
     fs = open_filesystem(source)
     for e in fs.entries():

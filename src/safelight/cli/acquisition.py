@@ -26,10 +26,12 @@ def _compare(exhibit: Exhibit, walls: bool) -> dict[str, Any]:
             (digests,) = worker.ask(protocol.DigestImage())
     except (RequestFailed, WorkerDied) as e:
         return {"verdict": "unreadable", "words": f"the image cannot be read whole: {e.reason}", "kind": e.kind}
-    stored = {algorithm: value for algorithm, value in opened.stored}
+    stored = dict(opened.stored)
     computed = {"md5": digests.md5, "sha1": digests.sha1, "sha256": digests.sha256}
     different = [a for a, v in stored.items() if computed.get(a, v) != v]
     words = (
-        f"acquisition digest {', '.join(different)} DIFFERS from the stream" if different else f"acquisition digests {', '.join(stored)} are right"
+        f"acquisition digest {', '.join(different)} DIFFERS from the stream"
+        if different
+        else f"acquisition digests {', '.join(stored)} are right"
     )
     return {"verdict": "different" if different else "equal", "words": words, "stored": stored, "computed": computed}

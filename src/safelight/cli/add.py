@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,7 +46,12 @@ def command(
         exhibit = _exhibit(opened, label or _default_label(path), form, parts, _scope(**scope))
         opened.write_exhibit(exhibit)
         opened.ledger.append(
-            "collect", command=command_line(), exhibit=exhibit.key, form=form, parts=[_for_ledger(p) for p in parts], scope=_scope_facts(exhibit)
+            "collect",
+            command=command_line(),
+            exhibit=exhibit.key,
+            form=form,
+            parts=[_for_ledger(p) for p in parts],
+            scope=_scope_facts(exhibit),
         )
         total = sum(p.size for p in parts)
         click.echo(f"{exhibit.key}: {form}, {len(parts)} file(s), {size(total)}" if form == "image" else f"{exhibit.key}: folder", err=True)
@@ -102,7 +108,7 @@ def _part(path: Path, quick: bool) -> Part:
 
 
 def _blocks(file: Any, total: int, name: str) -> Iterator[bytes]:
-    with click.progressbar(length=total, label=f"digest {name}", file=click.get_text_stream("stderr"), hidden=total < 1 << 28) as bar:
+    with click.progressbar(length=total, label=f"digest {name}", file=sys.stderr, hidden=total < 1 << 28) as bar:
         while block := file.read(1 << 22):
             yield block
             bar.update(len(block))

@@ -45,7 +45,9 @@ def command(case: Path, name: str, purpose: str, without_sandbox: bool) -> None:
         sys.stdout.buffer.write(chunk)
     sys.stdout.buffer.flush()
     if hasher.hexdigest() != digest:
-        raise NotVerified(f"the bytes are not those that were extracted (SHA-256 {digest}): the evidence has changed. Do not use the output.")
+        raise NotVerified(
+            f"the bytes are not those that were extracted (SHA-256 {digest}): the evidence has changed. Do not use the output."
+        )
 
 
 def read(case: Any, item: dict[str, Any], walls: bool) -> Iterator[bytes]:

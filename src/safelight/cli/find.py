@@ -87,7 +87,10 @@ def condition(filters: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         add("(" + " or ".join(f"('/' || i.path) glob ${n} or i.path glob ${n}" for n in globs) + ")", **globs)
     if filters.get("problem"):
         kind = "" if filters["problem"] == "any" else "kind = $problem and "
-        add(f"i.item_id in (select item_id from problems where {kind}item_id is not null)", **({"problem": filters["problem"]} if kind else {}))
+        add(
+            f"i.item_id in (select item_id from problems where {kind}item_id is not null)",
+            **({"problem": filters["problem"]} if kind else {}),
+        )
     if filters.get("digest"):
         add("$digest in (lower(hex(c.md5)), lower(hex(c.sha1)), lower(hex(i.sha256)))", digest=filters["digest"].strip().lower())
     if filters.get("known"):
@@ -126,4 +129,13 @@ def _known(item: dict[str, Any]) -> str:
 
 def _short(item: dict[str, Any]) -> list[Any]:
     changed = (item["mtime"] or "")[:19]
-    return [item["item_id"][:12], item["exhibit"], item["state"], item["kind"] or item["type"], size(item["size"]), changed, _known(item), item["path"]]
+    return [
+        item["item_id"][:12],
+        item["exhibit"],
+        item["state"],
+        item["kind"] or item["type"],
+        size(item["size"]),
+        changed,
+        _known(item),
+        item["path"],
+    ]

@@ -115,7 +115,16 @@ def list_(history: bool, library: str | None, form: str) -> None:
         click.echo(msgspec.json.format(msgspec.json.encode(sets)))
         return
     rows = [
-        (s.name, s.version, s.as_, s.state, s.records, *(s.matchable.get(m, 0) for m in ("md5", "sha1", "sha256", "pdq")), s.owner, s.imported_at)
+        (
+            s.name,
+            s.version,
+            s.as_,
+            s.state,
+            s.records,
+            *(s.matchable.get(m, 0) for m in ("md5", "sha1", "sha256", "pdq")),
+            s.owner,
+            s.imported_at,
+        )
         for s in sets
     ]
     table(("set", "version", "as", "state", "records", "md5", "sha1", "sha256", "pdq", "owner", "imported"), rows)
@@ -155,4 +164,3 @@ def remove(name: str, version: str | None, library: str | None) -> None:
     except Refused as e:
         raise Usage(str(e)) from None
     click.echo(f"{name}: removed", err=True)
-

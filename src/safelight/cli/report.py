@@ -18,12 +18,21 @@ if TYPE_CHECKING:
 @click.option("--output", type=click.Path(path_type=Path), help="File to write (default: NAME-report.html in the current folder).")
 @click.option("--force", is_flag=True, help="Replace a file of that name.")
 @click.option("--exhibit", help="Only this exhibit.")
-@click.option("--pictures", is_flag=True, help="With protected pictures (grey, blurred), one of each stack of known illegal and of new ones.")
+@click.option(
+    "--pictures", is_flag=True, help="With protected pictures (grey, blurred), one of each stack of known illegal and of new ones."
+)
 @click.option("--limit-pictures", type=click.IntRange(1, 10_000), default=200, show_default=True, help="At most so many of them.")
 @click.option("--purpose", default="", help="Why and for whom; stands in the report and the ledger.")
 @click.option("--library", help="Folder of hash sets (default: $SAFELIGHT_LIBRARY, else the user's data folder).")
 def command(
-    case: Path, output: Path | None, force: bool, exhibit: str | None, pictures: bool, limit_pictures: int, purpose: str, library: str | None
+    case: Path,
+    output: Path | None,
+    force: bool,
+    exhibit: str | None,
+    pictures: bool,
+    limit_pictures: int,
+    purpose: str,
+    library: str | None,
 ) -> int:
     """Write one HTML file on CASE that can be read and printed anywhere: what was not read and why, the accounts of each volume, what
     is known and what is new, every match of known illegal content with its reason, the exhibits, the ledger, and the methods in plain words.
@@ -49,13 +58,22 @@ def command(
     def log(made: document.Made) -> None:
         labels = sorted({e["exhibit"].label for e in facts["exhibits"]})
         gate.log(
-            "disclose", command_line(), shows="report", file=target.name, sha256=made.sha256, size=made.size, exhibits=labels, pictures=made.pictures
+            "disclose",
+            command_line(),
+            shows="report",
+            file=target.name,
+            sha256=made.sha256,
+            size=made.size,
+            exhibits=labels,
+            pictures=made.pictures,
         )
 
     made = document.write(facts, target, force, log)
     click.echo(f"{target}: {size(made.size)}, SHA-256 {made.sha256}; the disclosure stands in the ledger", err=True)
     if made.refused:
-        click.echo(f"{made.refused} pictures are not in it: their renditions are not what the ledger says. Run `safelight verify`.", err=True)
+        click.echo(
+            f"{made.refused} pictures are not in it: their renditions are not what the ledger says. Run `safelight verify`.", err=True
+        )
     return DONE_WITH_PROBLEMS if facts["problems_in_all"] or facts["unfinished"] or made.refused else DONE
 
 
@@ -72,4 +90,6 @@ def keep_apart(case: Case, target: Path) -> None:
         for part in exhibit.parts:
             evidence = Path(part.path)
             if place == evidence or (exhibit.form == "folder" and place.is_relative_to(evidence)):
-                raise Usage(f"{target} lies in the evidence of exhibit {exhibit.key}; give another place with --output. No report was written.")
+                raise Usage(
+                    f"{target} lies in the evidence of exhibit {exhibit.key}; give another place with --output. No report was written."
+                )

@@ -73,7 +73,9 @@ def _steps(case: Any, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
         shards = {(x["step"], x["shard"]) for x in own if x["what"] == "shard"}
         complete = sorted({x["step"] for x in own if x["what"] == "compact"})
         total = listed[-1]["shards"] if listed else None
-        done.append({"source": e.key, "form": e.form, "listed": bool(listed), "shards": total, "shards_done": len(shards), "complete": complete})
+        done.append(
+            {"source": e.key, "form": e.form, "listed": bool(listed), "shards": total, "shards_done": len(shards), "complete": complete}
+        )
     return done
 
 
@@ -95,7 +97,14 @@ def _print(f: dict[str, Any]) -> None:
     table(
         headers,
         [
-            (f"{v['exhibit']}: {v['volume']}", v["filesystem"] or "none", size(v["size"]), v["entries_walk"], v["entries_table"], v["deleted"])
+            (
+                f"{v['exhibit']}: {v['volume']}",
+                v["filesystem"] or "none",
+                size(v["size"]),
+                v["entries_walk"],
+                v["entries_table"],
+                v["deleted"],
+            )
             + (v["orphans"], size(v["bytes_allocated"]), size(v["bytes_covered"]), v["readers"])
             for v in f["volumes"]
         ],

@@ -21,7 +21,11 @@ def summarise(gate: Gate, exhibit: str | None = None) -> dict[str, Any]:
     """Return the figures of a case (or of one exhibit) within its scope."""
     where, names = ("where exhibit = $exhibit", {"exhibit": exhibit}) if exhibit else ("", None)
     con = gate.facts.con
-    con.execute("create or replace temp table seen as select distinct sha256 from visible where sha256 is not null " + where.replace("where", "and"), names)
+    con.execute(
+        "create or replace temp table seen as select distinct sha256 from visible where sha256 is not null "
+        + where.replace("where", "and"),
+        names,
+    )
     con.execute(
         """
         create or replace temp table verdict as
@@ -72,4 +76,4 @@ def _known(gate: Gate) -> dict[str, int]:
 
 
 def _pairs(gate: Gate, query: str, names: Any = None) -> dict[str, int]:
-    return {str(list(r.values())[0]): int(list(r.values())[1]) for r in gate.rows(query, names)}
+    return {str(key): int(count) for key, count in (r.values() for r in gate.rows(query, names))}

@@ -92,7 +92,9 @@ def _print(content: dict[str, Any]) -> None:
         [(p["item_id"], p["exhibit"], p["state"], p["mtime"], p["path"], p["origin"]) for p in content["places"]],
     )
     matches = first["matches"]
-    click.echo(f"\nmatches ({len(matches)})" + ("" if matches else ": in no hash set, by no method; that is not proof that no list knows it"))
+    click.echo(
+        f"\nmatches ({len(matches)})" + ("" if matches else ": in no hash set, by no method; that is not proof that no list knows it")
+    )
     if matches:
         headers = ("set", "version", "as", "method", "distance", "transform", "form", "entry", "category")
         table(headers, [[m[h] for h in headers] for m in matches])

@@ -37,7 +37,7 @@ class DaskExecutor:
         except ImportError:
             raise Refused("--cluster needs the optional part: pip install 'safelight[cluster]'. Nothing was changed.") from None
         try:
-            return Client(self.address, timeout="20s", set_as_default=False)
+            return Client(self.address, timeout="20s", set_as_default=False)  # type: ignore[no-untyped-call]
         except OSError as e:
             raise Refused(f"no Dask scheduler answers at {self.address} ({e}). Nothing was changed.") from None
 

@@ -142,8 +142,8 @@ def local_records(source: ByteSource, start: int = 0) -> Iterator[Record | Probl
 def _described(source: ByteSource, record: Record) -> int | None:
     """Find the data descriptor of a record that was written to a pipe: its packed size must be the distance."""
     assert record.data is not None
-    at: int | None = record.data
-    while (at := _search(source, at, DESCRIPTOR)) is not None:
+    start = record.data
+    while (at := _search(source, start, DESCRIPTOR)) is not None:
         body = source.read_at(at, 24)
         for form, length in (("<III", 16), ("<IQQ", 24)):
             if len(body) >= length:
@@ -151,7 +151,7 @@ def _described(source: ByteSource, record: Record) -> int | None:
                 if packed == at - record.data:
                     record.crc, record.packed, record.size = crc, packed, size
                     return at + length
-        at += 4
+        start = at + 4
     record.crc, record.packed, record.size = None, source.size - record.data, None
     return None
 

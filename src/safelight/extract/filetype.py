@@ -24,6 +24,7 @@ from safelight.extract.signatures import (
     ZIP_MARKS,
     FileType,
 )
+from safelight.extract.structure.texttype import text_type
 
 __all__ = ["FileType", "detect", "extension_mismatch", "kind_of", "warm_up"]
 
@@ -239,6 +240,8 @@ def detect(head: bytes, size: int, tail: bytes = b"") -> FileType:
     guessed = _libmagic(head)
     if guessed and guessed not in ("application/octet-stream", "text/plain", "application/x-empty", "inode/x-empty"):
         return FileType(guessed, kind_of(guessed), "libmagic")
+    if deep := text_type(head):
+        return FileType(deep, kind_of(deep), "signature")
     if guessed == "text/plain" or _is_text(head):
         return FileType("text/plain", "text", "text")
     return FileType("application/octet-stream", "other", "none")

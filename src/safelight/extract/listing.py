@@ -161,7 +161,17 @@ class _ListWriter:
         a = v.accounts or Accounts(entries_walk=0)
         known = v.accounts is not None
         self._volumes.add(
-            (self.exhibit.label, self.exhibit.source, self.exhibit.prefix + v.origin, v.filesystem, _text(v.label), v.offset, v.size, a.entries_walk if known else None, a.entries_table)
+            (
+                self.exhibit.label,
+                self.exhibit.source,
+                self.exhibit.prefix + v.origin,
+                v.filesystem,
+                _text(v.label),
+                v.offset,
+                v.size,
+                a.entries_walk if known else None,
+                a.entries_table,
+            )
             + (a.deleted if known else None, a.orphans if known else None, a.bytes_allocated, a.bytes_covered, " ".join(a.readers))
         )
 
@@ -184,7 +194,21 @@ def listed_row(exhibit: Exhibit, ordinal: int, key: bytes, origin: str, e: Entry
     times = tuple(_i64(t) for t in (e.mtime, e.atime, e.ctime, e.btime))
     has_time = any(t is not None for t in times)
     return (
-        (key, exhibit.label, exhibit.source, ordinal, 0, None, origin, e.path, readable(e.path), _i64(e.size), _i64(e.allocated), e.state, e.type)
+        (
+            key,
+            exhibit.label,
+            exhibit.source,
+            ordinal,
+            0,
+            None,
+            origin,
+            e.path,
+            readable(e.path),
+            _i64(e.size),
+            _i64(e.allocated),
+            e.state,
+            e.type,
+        )
         + (*times, e.time_basis if has_time else None, e.reader, e.note or None, e.has_content, e.link or None, None)
         + (checked_kind(kind) if kind else None, _text(reason) if reason else None)
     )

@@ -39,7 +39,7 @@ class Answers:
     IN_MEMORY = 16 << 20
 
     def __init__(self, folder: Path) -> None:
-        self._file = tempfile.SpooledTemporaryFile(self.IN_MEMORY, dir=folder)
+        self._file = tempfile.SpooledTemporaryFile(self.IN_MEMORY, dir=str(folder))  # noqa: SIM115  (closed by `close`)
         self.count, self.last = 0, 0
         self.late: dict[int, list[tuple[str, str]]] = {}
 

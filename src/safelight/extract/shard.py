@@ -177,7 +177,9 @@ class _Runner:
         """Return the task for a row; None where there is nothing to read, an item with a problem where it cannot be opened."""
         if not row["readable"]:
             return None
-        task = protocol.Task(row["ordinal"], row["origin"].removeprefix(self.exhibit.prefix), row["path_raw"], row["size"], careful=sorted(careful))
+        task = protocol.Task(
+            row["ordinal"], row["origin"].removeprefix(self.exhibit.prefix), row["path_raw"], row["size"], careful=sorted(careful)
+        )
         if self.folder is not None:
             try:
                 descriptors.append(self.folder.open(row["path_raw"]))

@@ -34,6 +34,9 @@ PICTURE_BYTES = 192 << 20
 NESTED_BYTES = 128 << 20
 """The largest archive inside an archive that is held in memory: nested archives are read from memory, nothing is written."""
 
+CHECKED_BYTES = 32 << 20
+"""The largest film, document, database … inside an archive whose structure is checked: members are checked from memory."""
+
 EMBEDDED_STEPS = ("thumbnail", "preview", "tail")
 """Steps into a picture; every other step of a member is into an archive."""
 
@@ -50,10 +53,11 @@ def warm_up(profile: str) -> None:
 
     filetype.warm_up()
     if profile == "full":
-        from safelight.extract import archives, pictures
+        from safelight.extract import archives, pictures, structure
 
         archives.warm_up()
         pictures.warm_up()
+        structure.warm_up()
 
 
 def entry_steps(steps: Sequence[Step]) -> list[Step]:
@@ -95,6 +99,8 @@ def extract(task: Task, open_source: Callable[[], ByteSource], only: str) -> Ite
         return
     careful = 0 in task.careful
     embedded = [] if careful else _picture(item, held)
+    if not careful:
+        _structure(item, source)
     yield item
     if not careful:
         yield from _members(task, item, held, source, embedded)
@@ -112,6 +118,8 @@ def _source_blocks(source: ByteSource) -> Iterator[bytes]:
 
 def _read(blocks: Iterable[bytes], item: Item, expected: int | None) -> _Held:
     """Read a stream once. Where it breaks off, what came before is kept as partial content, with the problem beside it."""
+    from safelight.extract import structure
+
     digests, head, pieces, room = Digests(), b"", list[bytes](), 0
     filetype: FileType | None = None
     for block in _until_damage(blocks, item):
@@ -120,6 +128,8 @@ def _read(blocks: Iterable[bytes], item: Item, expected: int | None) -> _Held:
             head = bytes(block[:HEAD])
             filetype = detect(head, expected if expected is not None else len(block))
             room = PICTURE_BYTES if filetype.kind == "image" else NESTED_BYTES if filetype.kind == "archive" else 0
+            if not room and expected is None and structure.wants(filetype.media_type):
+                room = CHECKED_BYTES
         if room:
             pieces.append(block)
             if digests.length > room:
@@ -192,6 +202,13 @@ def _picture(item: Item, held: _Held) -> list[Any]:
     return list(result.embedded)
 
 
+def _structure(item: Item, source: ByteSource) -> None:
+    """Say what is wrong with the structure of a content that is no picture and no archive."""
+    from safelight.extract import structure
+
+    item.problems += structure.check(source, item.media_type)
+
+
 def _members(task: Task, item: Item, held: _Held, source: ByteSource, embedded: list[Any]) -> Iterator[Item | Late]:
     """Yield what is inside an item, breadth first, under one budget."""
     from safelight.extract import archives
@@ -250,6 +267,8 @@ def _embedded(holder: Item, streams: list[Any], depth: int, budget: Any, numbers
             yield child, []
         else:
             _picture(child, held)
+            if held.data is not None:
+                _structure(child, MemorySource(held.data))
             yield child, _inside(child, held, depth, budget)
 
 
@@ -300,6 +319,8 @@ def _archive(current: _Pending, budget: Any, numbers: _Numbers) -> Iterator[tupl
             yield child, []
             continue
         inner = _picture(child, held)
+        if held.data is not None:
+            _structure(child, MemorySource(held.data))
         yield child, _inside(child, held, depth, budget)
         yield from _embedded(child, inner, depth, budget, numbers)
     if late:

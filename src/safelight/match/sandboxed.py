@@ -69,8 +69,6 @@ def event_frames(name: str, options: bytes, descriptors: Sequence[int]) -> Itera
 
 def _stream(descriptors: Sequence[int], options: Options) -> BinaryIO:
     """Return the bytes to parse, without opening anything where a descriptor came along."""
-    from safelight.evidence.bytesource import FdSource, FileObject
-
     if descriptors:
-        return io.BufferedReader(FileObject(FdSource(descriptors[0])), 1 << 20)
+        return io.BufferedReader(io.FileIO(descriptors[0], "rb", closefd=False), 1 << 20)
     return open(options.path or INPUT, "rb")

@@ -8,12 +8,10 @@ import shutil
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
-
 from safelight.case import Case
-from safelight.durable import folder_atomically, write_atomically
+from safelight.durable import folder_atomically
 from safelight.errors import NotVerified
-from safelight.facts.layout import EXTRACT_STEPS, Layout
+from safelight.facts.derived import input_digest, is_current
 from safelight.facts.reader import Facts
 from safelight.facts.writer import TableWriter
 from safelight.match.canaries import CanaryLost
@@ -60,7 +58,7 @@ def _folder(info: SetInfo) -> str:
 def _match_set(case: Case, shelf: Library, name: str, info: SetInfo, inputs: str, distance: int) -> dict[str, Any] | None:
     target = case.folder / "matches" / name
     key = hashlib.sha256(f"{STEP} {inputs} {info.name} {info.version} {info.as_} {info.source_sha256} {distance}".encode()).hexdigest()
-    if _done(target, key):
+    if is_current(case, f"matches/{name}", key):
         return None
     facts, kinds = Facts(case), dict[str, int]()
     try:
@@ -76,7 +74,6 @@ def _match_set(case: Case, shelf: Library, name: str, info: SetInfo, inputs: str
                 table.add(tuple(row))
                 kinds[row.method] = kinds.get(row.method, 0) + 1
             written = table.close()
-            write_atomically(folder / "step.json", msgspec.json.encode({"key": key}) + b"\n")
     except CanaryLost as e:
         raise NotVerified(f"{e}. No result of this set is given: the matcher or the set is broken. Import the set again and run.") from None
     except (SetDamaged, Refused) as e:
@@ -96,24 +93,9 @@ def _match_set(case: Case, shelf: Library, name: str, info: SetInfo, inputs: str
     }
 
 
-def _done(target: Any, key: str) -> bool:
-    try:
-        return bool(msgspec.json.decode((target / "step.json").read_bytes())["key"] == key)
-    except (FileNotFoundError, msgspec.DecodeError, KeyError, TypeError):
-        return False
-
-
-def input_digest(case: Case) -> str:
-    """Return a digest of the contents and pictures that there are, from the digests in the ledger."""
-    layout, files = Layout(case.folder), dict[str, Any]()
-    for entry in case.ledger.entries():
-        if entry["what"] in ("compact", "shard"):
-            files[f"{entry['exhibit']} {entry['step']} {entry.get('shard', '')}"] = entry["files"]
-    used = {f"{e.key} {EXTRACT_STEPS[layout.best(e.key)]} " for e in case.exhibits()}
-    named = {k: v for k, v in files.items() if k in used}
-    return hashlib.sha256(msgspec.json.encode(named, order="deterministic")).hexdigest()
-
-
 def matchable(library: str | None) -> dict[str, dict[str, int]]:
     """Return, per ready set of the library, how many entries can be matched by which method."""
-    return {f"{s.name} {s.version}": {**s.matchable, **{f"{k} (not matchable here)": n for k, n in s.opaque.items()}} for s in Library(library).list()}
+    return {
+        f"{s.name} {s.version}": {**s.matchable, **{f"{k} (not matchable here)": n for k, n in s.opaque.items()}}
+        for s in Library(library).list()
+    }

@@ -41,7 +41,7 @@ def illegal(gate: Gate) -> list[dict[str, Any]]:
         f"""
         create or replace temp table chosen as
         with hits as (
-            select sha256, min(distance) as distance from matches
+            select sha256, min((method = 'pdq', distance)) as distance from matches
             where "as" = 'illegal' and sha256 in (select sha256 from known_as where known = 'illegal') group by sha256
         ), first_place as (
             select sha256, min((exhibit, source, ordinal, member)) as place from shown where sha256 in (select sha256 from hits) group by sha256
@@ -58,7 +58,17 @@ def illegal(gate: Gate) -> list[dict[str, Any]]:
         """
     )
     places, matches = _grouped(_places(gate)), _grouped(_matches(gate))
-    return [{**c, "places": places.get(c["sha256"], []), "matches": matches.get(c["sha256"], [])} for c in contents]
+    return [{**c, "places": places.get(c["sha256"], []), **_folded(matches.get(c["sha256"], []))} for c in contents]
+
+
+def _folded(matches: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the matches with those of one entry by several digests as one, and how many are left out."""
+    by_entry: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for m in matches:
+        key = (m["set"], m["version"], m["entry"], m["category"], m["method"] == "pdq" and (m["transform"], m["form"], m["distance"]))
+        by_entry.setdefault(key, {**m, "methods": []})["methods"].append(m["method"])
+    left_out = matches[0]["in_all"] - len(matches) if matches else 0
+    return {"matches": list(by_entry.values()), "matches_left_out": left_out}
 
 
 def _places(gate: Gate) -> list[dict[str, Any]]:

@@ -52,6 +52,7 @@ def summary(gate: Gate) -> dict[str, Any]:
         """
         select count(*) stacks, coalesce(sum(contents), 0)::bigint pictures, count(*) filter (illegal > 0) illegal, count(*) filter ("new" > 0) as "new",
             count(*) filter ("new" = contents) only_new, count(*) filter (illegal > 0 and "new" > 0) mixed,
+            count(*) filter (contents > 1 and illegal = 0 and "new" > 0) large,
             coalesce(sum("new") filter (illegal > 0), 0)::bigint mixed_pictures from piles
         """
     )
@@ -67,7 +68,7 @@ def summary(gate: Gate) -> dict[str, Any]:
         **totals,
         "sizes": sizes,
         "mixed_rows": gate.rows(f'select * from piles where illegal > 0 and "new" > 0 {largest}'),
-        "large_rows": gate.rows(f'select * from piles where contents > 1 and "new" > 0 {largest}'),
+        "large_rows": gate.rows(f'select * from piles where contents > 1 and illegal = 0 and "new" > 0 {largest}'),
     }
 
 

@@ -20,7 +20,10 @@ _VISIBLE = "(p.item_id is null or p.item_id in (select item_id from shown))"
 
 
 def problems(gate: Gate, exhibit: str | None) -> list[dict[str, Any]]:
-    """Return the kinds of problems, the most frequent first: count, meaning, and up to `PLACES` places in canonical order."""
+    """Return the kinds of problems, the most frequent first: count, meaning, up to `PLACES` places in canonical order, and how many `more`.
+
+    Problems below one listed entry (the members of an archive) with the same reason are one place; its `n` says how many they are.
+    """
     only = f"{_VISIBLE} and p.exhibit = {quoted(exhibit)}" if exhibit else _VISIBLE
     kinds = gate.rows(
         f"select kind, count(*) n, count(*) filter (not complete) open, count(distinct item_id) items from problems p where {only} "
@@ -28,10 +31,14 @@ def problems(gate: Gate, exhibit: str | None) -> list[dict[str, Any]]:
     )
     places = gate.rows(
         f"""
-        with chosen as (
-            select p.kind, p.exhibit, p.source, p.ordinal, p.member, p.number, p.item_id, p.origin, p.step, p.reason, p.complete
-            from problems p where {only}
-            qualify row_number() over (partition by p.kind order by p.exhibit, p.source, p.ordinal, p.member, p.step, p.number) <= {PLACES}
+        with alike as (
+            select p.kind, p.exhibit, p.source, p.ordinal, p.reason, p.complete, count(*) n,
+                min(struct_pack(member := p.member, step := p.step, number := p.number, origin := p.origin, item_id := p.item_id)) "first"
+            from problems p where {only} group by p.kind, p.exhibit, p.source, p.ordinal, p.reason, p.complete,
+                case when p.ordinal < 0 then p.origin end
+        ), chosen as (
+            select kind, exhibit, source, ordinal, reason, complete, n, unnest("first") from alike
+            qualify row_number() over (partition by kind order by exhibit, source, ordinal, "first", reason) <= {PLACES}
         )
         select c.*, i.path, i.state from chosen c left join shown i using (item_id)
         order by c.exhibit, c.source, c.ordinal, c.member, c.step, c.number
@@ -40,7 +47,10 @@ def problems(gate: Gate, exhibit: str | None) -> list[dict[str, Any]]:
     by_kind: dict[str, list[dict[str, Any]]] = {}
     for place in places:
         by_kind.setdefault(place["kind"], []).append(place)
-    return [{**k, "means": KINDS.get(k["kind"], ""), "places": by_kind.get(k["kind"], [])} for k in kinds]
+    return [
+        {**k, "means": KINDS.get(k["kind"], ""), "places": found, "more": int(k["n"]) - sum(int(p["n"]) for p in found)}
+        for k, found in ((k, by_kind.get(k["kind"], [])) for k in kinds)
+    ]
 
 
 def unread_by_exhibit(gate: Gate) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ Started as `python -m safelight.sandbox.child SOCKET PROFILE`. What evidence cau
 from __future__ import annotations
 
 import codecs
+import functools
 import gc
 import importlib
 import os
@@ -156,7 +157,7 @@ class Worker:
             limits.allow_cpu(limits.item_cpu_seconds(task.size))
             begun = False
             try:
-                for item in extract(task, lambda t=task: self._source(t.origin, t.descriptor, descriptors), request.only):
+                for item in extract(task, functools.partial(self._source, task.origin, task.descriptor, descriptors), request.only):
                     self.channel.send(item)
                     begun = True
             except Exception as e:  # the border of the sandbox: whatever a parser throws is a problem of this item

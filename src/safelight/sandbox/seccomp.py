@@ -23,7 +23,15 @@ _PROT_EXEC = 4
 _X86_64 = {
     name: number
     for number, name in enumerate(
-        ["read", "write", "open", "close", "stat", "fstat", "lstat", "poll", "lseek", "mmap", "mprotect", "munmap", "brk", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "ioctl", "pread64", "pwrite64", "readv", "writev", "access", "pipe", "select", "sched_yield", "mremap", "msync", "mincore", "madvise", "shmget", "shmat", "shmctl", "dup", "dup2", "pause", "nanosleep", "getitimer", "alarm", "setitimer", "getpid", "sendfile", "socket", "connect", "accept", "sendto", "recvfrom", "sendmsg", "recvmsg", "shutdown", "bind", "listen", "getsockname", "getpeername", "socketpair", "setsockopt", "getsockopt", "clone", "fork", "vfork", "execve", "exit", "wait4", "kill", "uname", "semget", "semop", "semctl", "shmdt", "msgget", "msgsnd", "msgrcv", "msgctl", "fcntl", "flock", "fsync", "fdatasync", "truncate", "ftruncate", "getdents", "getcwd", "chdir", "fchdir", "rename", "mkdir", "rmdir", "creat", "link", "unlink", "symlink", "readlink", "chmod", "fchmod", "chown", "fchown", "lchown", "umask", "gettimeofday", "getrlimit", "getrusage", "sysinfo", "times", "ptrace"]
+        (
+            "read write open close stat fstat lstat poll lseek mmap mprotect munmap brk rt_sigaction rt_sigprocmask rt_sigreturn "
+            "ioctl pread64 pwrite64 readv writev access pipe select sched_yield mremap msync mincore madvise shmget shmat shmctl dup "
+            "dup2 pause nanosleep getitimer alarm setitimer getpid sendfile socket connect accept sendto recvfrom sendmsg recvmsg "
+            "shutdown bind listen getsockname getpeername socketpair setsockopt getsockopt clone fork vfork execve exit wait4 kill "
+            "uname semget semop semctl shmdt msgget msgsnd msgrcv msgctl fcntl flock fsync fdatasync truncate ftruncate getdents "
+            "getcwd chdir fchdir rename mkdir rmdir creat link unlink symlink readlink chmod fchmod chown fchown lchown umask "
+            "gettimeofday getrlimit getrusage sysinfo times ptrace"
+        ).split()
     )
 } | {
     "setpgid": 109, "setsid": 112, "capget": 125, "capset": 126, "sigaltstack": 131, "personality": 135, "prctl": 157, "arch_prctl": 158,
@@ -59,13 +67,130 @@ _AARCH64 = {
 
 _ARCHITECTURES = {"x86_64": (0xC000003E, _X86_64), "aarch64": (0xC00000B7, _AARCH64)}
 
-_NEVER = ["socket", "socketpair", "connect", "bind", "listen", "ptrace", "mount", "umount2", "unshare", "setns", "bpf", "keyctl", "add_key", "request_key", "io_uring_setup", "io_uring_enter", "io_uring_register", "userfaultfd", "open_by_handle_at", "name_to_handle_at", "process_vm_readv", "process_vm_writev", "process_madvise", "perf_event_open", "kexec_load", "kexec_file_load", "init_module", "finit_module", "delete_module", "reboot", "swapon", "chroot", "personality", "pidfd_open", "pidfd_getfd", "pidfd_send_signal", "open_tree", "move_mount", "fsopen", "fsmount", "mount_setattr", "kcmp", "vmsplice", "memfd_create", "io_setup", "shmget"]
+_NEVER = [
+    "socket",
+    "socketpair",
+    "connect",
+    "bind",
+    "listen",
+    "ptrace",
+    "mount",
+    "umount2",
+    "unshare",
+    "setns",
+    "bpf",
+    "keyctl",
+    "add_key",
+    "request_key",
+    "io_uring_setup",
+    "io_uring_enter",
+    "io_uring_register",
+    "userfaultfd",
+    "open_by_handle_at",
+    "name_to_handle_at",
+    "process_vm_readv",
+    "process_vm_writev",
+    "process_madvise",
+    "perf_event_open",
+    "kexec_load",
+    "kexec_file_load",
+    "init_module",
+    "finit_module",
+    "delete_module",
+    "reboot",
+    "swapon",
+    "chroot",
+    "personality",
+    "pidfd_open",
+    "pidfd_getfd",
+    "pidfd_send_signal",
+    "open_tree",
+    "move_mount",
+    "fsopen",
+    "fsmount",
+    "mount_setattr",
+    "kcmp",
+    "vmsplice",
+    "memfd_create",
+    "io_setup",
+    "shmget",
+]
 """Denied from the start: nothing that a worker or the interpreter needs."""
 
-_DEADLY = ["execve", "execveat", "fork", "vfork", "ptrace", "process_vm_readv", "process_vm_writev", "unshare", "setns", "mount", "bpf", "kexec_load", "init_module", "finit_module", "io_uring_setup", "keyctl", "userfaultfd", "kill", "tkill"]
+_DEADLY = [
+    "execve",
+    "execveat",
+    "fork",
+    "vfork",
+    "ptrace",
+    "process_vm_readv",
+    "process_vm_writev",
+    "unshare",
+    "setns",
+    "mount",
+    "bpf",
+    "kexec_load",
+    "init_module",
+    "finit_module",
+    "io_uring_setup",
+    "keyctl",
+    "userfaultfd",
+    "kill",
+    "tkill",
+]
 """Tried by nobody but an attacker once stage 2 stands."""
 
-_NEEDED = ["read", "write", "readv", "writev", "pread64", "lseek", "close", "fstat", "recvmsg", "sendmsg", "recvfrom", "sendto", "poll", "mmap", "mprotect", "munmap", "mremap", "brk", "madvise", "mincore", "futex", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "sched_yield", "sched_getaffinity", "clock_gettime", "clock_getres", "clock_nanosleep", "nanosleep", "gettimeofday", "times", "getrusage", "getpid", "gettid", "getrandom", "exit", "exit_group", "set_robust_list", "rseq", "membarrier", "set_tid_address", "getrlimit", "setrlimit", "prlimit64", "sysinfo", "tgkill", "clone"]
+_NEEDED = [
+    "read",
+    "write",
+    "readv",
+    "writev",
+    "pread64",
+    "lseek",
+    "close",
+    "fstat",
+    "recvmsg",
+    "sendmsg",
+    "recvfrom",
+    "sendto",
+    "poll",
+    "mmap",
+    "mprotect",
+    "munmap",
+    "mremap",
+    "brk",
+    "madvise",
+    "mincore",
+    "futex",
+    "rt_sigaction",
+    "rt_sigprocmask",
+    "rt_sigreturn",
+    "sigaltstack",
+    "sched_yield",
+    "sched_getaffinity",
+    "clock_gettime",
+    "clock_getres",
+    "clock_nanosleep",
+    "nanosleep",
+    "gettimeofday",
+    "times",
+    "getrusage",
+    "getpid",
+    "gettid",
+    "getrandom",
+    "exit",
+    "exit_group",
+    "set_robust_list",
+    "rseq",
+    "membarrier",
+    "set_tid_address",
+    "getrlimit",
+    "setrlimit",
+    "prlimit64",
+    "sysinfo",
+    "tgkill",
+    "clone",
+]
 """What reading descriptors, computing, threads of a decoder and an orderly end need."""
 
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-import msgspec
 import pyarrow as pa
 
 from safelight.case import Case
-from safelight.durable import folder_atomically, write_atomically
+from safelight.durable import folder_atomically
+from safelight.facts.derived import input_digest, is_current
 from safelight.facts.reader import Facts
 from safelight.facts.writer import TableWriter
 from safelight.match.pdq import QUALITY
-from safelight.match.step import input_digest
 from safelight.stack.stacks import stack_batches, stacks
 
 STEP = "stack-1"
@@ -24,11 +23,8 @@ def stack_case(case: Case, distance: int, progress: Any) -> dict[str, Any] | Non
     """Stack the pictures of all exhibits and return what the ledger is to say; None where nothing changed."""
     target = case.folder / "stacks" / STEP
     key = hashlib.sha256(f"{STEP} {input_digest(case)} {distance}".encode()).hexdigest()
-    try:
-        if msgspec.json.decode((target / "step.json").read_bytes())["key"] == key:
-            return None
-    except (FileNotFoundError, msgspec.DecodeError, KeyError, TypeError):
-        pass  # not there, or torn: it is made
+    if is_current(case, f"stacks/{STEP}", key):
+        return None
     progress.begin("stack", "", None)
     pictures = Facts(case).con.sql("select sha256, pdq, pdq_quality from pictures order by sha256").to_arrow_reader(ROWS)
     rows = stacks(pictures, distance=distance, quality_gate=QUALITY)
@@ -37,7 +33,6 @@ def stack_case(case: Case, distance: int, progress: Any) -> dict[str, Any] | Non
         for batch in stack_batches(rows):
             table.add_table(pa.Table.from_batches([batch]))
         written = table.close()
-        write_atomically(folder / "step.json", msgspec.json.encode({"key": key}) + b"\n")
     progress.advance(len(rows))
     return {
         "pictures": len(rows),

@@ -8,12 +8,13 @@ A format is one file here and one line in `CHECKS`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from safelight.evidence.source import ByteSource, Unreadable
-from safelight.extract.structure import asf, isomedia, json, mail, matroska, pdf, playlists, riff, sqlite
+from safelight.extract.structure import asf, isomedia, jsontext, mail, matroska, pdf, playlists, riff, sqlite
 from safelight.extract.structure.reading import Found, Reader, Spent
 
-__all__ = ["CHECKS", "check", "text_type", "wants"]
+__all__ = ["CHECKS", "check", "wants", "warm_up"]
 
 Check = Callable[[Reader, list[Found]], None]
 """Looks at a file and appends what it finds, so that what was found before the budget ran out is kept."""
@@ -33,7 +34,7 @@ CHECKS: dict[str, Check] = {
     "application/vnd.sqlite3": sqlite.check,
     "message/rfc822": mail.check,
     "application/mbox": mail.check_mbox,
-    "application/json": json.check,
+    "application/json": jsontext.check,
     "application/vnd.apple.mpegurl": playlists.check,
     "audio/x-mpegurl": playlists.check,
     "application/sdp": playlists.check,
@@ -62,13 +63,11 @@ def check(source: ByteSource, media_type: str) -> list[Found]:
     if examine is None or not source.size:
         return []
     found: list[Found] = []
-    try:
+    with suppress(Spent, Unreadable):  # the rest is not looked at, see above
         examine(Reader(source), found)
-    except (Spent, Unreadable):
-        pass  # the rest is not looked at, see the docstring
     return list(dict.fromkeys(found))[:MOST]
 
 
-def text_type(head: bytes) -> str | None:
-    """Return the media type of text that libmagic gives up on because it is nested too deep: JSON or a MIME message."""
-    return json.media_type(head) or mail.media_type(head)
+def warm_up() -> None:
+    """Import what the checks need while files may still be opened."""
+    jsontext.depth(b"[]")

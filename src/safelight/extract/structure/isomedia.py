@@ -78,9 +78,12 @@ def check(reader: Reader, found: list[Found]) -> None:
     if not film.whole:
         return
     if not film.seen & {b"moov", b"moof"}:
-        kind = "truncated" if cut else "corrupt"
-        found.append((kind, "there is no moov box: nothing says what the film holds"))
-    elif b"moov" in film.seen and not film.tracks and not film.seen & {b"moof", b"cmov", b"rmra", b"trak"} and not cut:
+        missing = "there is no moov box: nothing says what the film holds"
+        if cut:
+            found[-1] = ("truncated", f"{found[-1][1]}; {missing}")
+        else:
+            found.append(("corrupt", missing))
+    elif b"moov" in film.seen and not film.tracks and not film.seen & {b"moof", b"cmov", b"rmra"} and not cut:
         found.append(("corrupt", "the film has no track"))
 
 
@@ -100,7 +103,7 @@ def _top(film: _Film) -> bool:
                 film.found.append(("trailing-data", f"{size - at} bytes behind the last box, at {at}"))
             else:
                 film.found.append(("corrupt", box))
-                film.whole = film.whole and b"moov" in film.seen
+                film.whole = False
             return False
         film.seen.add(box.type)
         if box.claimed > size:
@@ -132,7 +135,7 @@ def _tree(film: _Film, root: Box) -> None:
             if strict:
                 reason = box if isinstance(box, str) else f"box {quoted(box.type)} at {at} is longer than its {quoted(parent.type)}"
                 film.found.append(("corrupt", reason))
-                film.seen.add(b"trak")  # the tracks may be behind the damage
+                film.whole = False  # what seems to be missing may stand behind the damage
             continue
         film.seen.add(box.type)
         stack.append((parent, box.claimed))
@@ -170,7 +173,9 @@ def _look(film: _Film, box: Box) -> None:
     elif box.type == b"rdrf" and room >= 12:
         kind = film.reader.at(box.start + 4, 4)
         name = film.reader.at(box.start + 12, min(room - 12, 200)).split(b"\0")[0]
-        film.found.append(("external-reference", f"the film is a reference to another one: {kind.decode('latin-1').strip()} {quoted(name)}"))
+        film.found.append(
+            ("external-reference", f"the film is a reference to another one: {kind.decode('latin-1').strip()} {quoted(name)}")
+        )
     elif box.type == b"stsd":
         _descriptions(film, box)
 

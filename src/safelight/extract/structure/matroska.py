@@ -57,6 +57,15 @@ def check(reader: Reader, found: list[Found]) -> None:
     if head is None or head.id != EBML or head.end is None or head.end > reader.size:
         found.append(("corrupt" if reader.size > 64 else "truncated", "the EBML header is damaged"))
         return
+    at = head.start
+    for _ in range(64):
+        if at >= head.end:
+            break
+        element = _element(reader, at)
+        if element is None or element.end is None or element.end > head.end:
+            found.append(("corrupt", f"there is no element of the EBML header at {at}"))
+            return
+        at = element.end
     at = head.end
     for _ in range(64):  # Void and CRC-32 may stand before the segment
         element = _element(reader, at)
@@ -84,7 +93,8 @@ def _segment(reader: Reader, found: list[Found], segment: Element) -> None:
         if at >= end:
             break
         element = _element(reader, at)
-        if element is None or element.id not in KNOWN:
+        stranger = element is not None and element.id not in KNOWN  # allowed, if it fits (RFC 8794, section 6.2)
+        if element is None or (stranger and (element.end is None or element.end > end)):
             if end - at >= 12 and not cut:
                 found.append(("corrupt", f"there is no element of a segment at {at}"))
                 return

@@ -16,7 +16,7 @@ UNKNOWN = 0x7FFFF000
 
 
 def check(reader: Reader, found: list[Found]) -> None:
-    """Walk the parts of the file, then the chunks of the first."""
+    """Walk the chunks of the first part of the file, then the headers of the other parts."""
     head = reader.at(0, 12)
     if len(head) < 12:
         found.append(("truncated", f"the RIFF header needs 12 bytes, there are {len(head)}"))
@@ -25,50 +25,56 @@ def check(reader: Reader, found: list[Found]) -> None:
     (size,) = struct.unpack_from(order + "I", head, 4)
     unknown = not size or size >= UNKNOWN or head[:4] == b"RF64"
     end = reader.size if unknown else 8 + size
-    # one byte may be missing: writers forget the padding of the last odd chunk
-    if end > reader.size + 1:
+    cut = end > reader.size + 1  # one byte may be missing: writers forget the padding of the last odd chunk
+    if cut:
         found.append(("truncated", f"the RIFF part ends at {end}, the file has {reader.size} bytes"))
-    seen = _chunks(reader, found, order, 12, min(end, reader.size), end > reader.size + 1 or unknown)
+    seen = _chunks(reader, found, order, min(end, reader.size), cut or unknown)
     if seen is None:
         return
-    cut = end > reader.size + 1
     wanted = (b"hdrl", b"movi") if head[8:12] == b"AVI " else (b"fmt ", b"data")
     for name in wanted:
         if name not in seen:
             found.append(("truncated" if cut else "corrupt", f"there is no {quoted(name)}"))
     if b"hdrl" in seen and b"strl" not in seen:
         found.append(("corrupt", "the film has no stream"))
+    if not cut:
+        _other_parts(reader, found, end + (end & 1))
 
 
-def _chunks(reader: Reader, found: list[Found], order: str, at: int, end: int, open_end: bool) -> set[bytes] | None:
-    """Return the names of chunks and lists between two offsets, with those of `hdrl`; None where there are too many."""
-    seen: set[bytes] = set()
-    inner: int | None = None
+def _other_parts(reader: Reader, found: list[Found], at: int) -> None:
+    """Hold the further parts of an OpenDML film (2 GB each, as a rule) against the length of the file."""
     for _ in range(MAX_CHUNKS):
-        if end - at < 8:
-            return seen
         header = reader.at(at, 12)
-        if len(header) < 8:
+        if header[:4] != b"RIFF" or header[8:] != b"AVIX":
+            return
+        end = at + 8 + int.from_bytes(header[4:8], "little")
+        if end > reader.size + 1:
+            found.append(("truncated", f"the RIFF part at {at} ends at {end}, the file has {reader.size} bytes"))
+        at = end + (end & 1)
+
+
+def _chunks(reader: Reader, found: list[Found], order: str, end: int, open_end: bool) -> set[bytes] | None:
+    """Return the names of the chunks and lists of the first part, with those in `hdrl`; None where there are too many."""
+    seen: set[bytes] = set()
+    at = 12
+    for _ in range(MAX_CHUNKS):
+        header = reader.at(at, 12) if end - at >= 8 else b""
+        if len(header) < 8 or not header[:4].strip(b"\0"):
             return seen
         name, size = struct.unpack_from(order + "4sI", header)
-        if not name.strip(b"\0"):
-            return seen
         if not all(32 <= c < 127 for c in name):
             if not open_end:
                 found.append(("corrupt", f"there is no chunk at {at}"))
             return seen
         kind = header[8:12] if name == b"LIST" and len(header) == 12 else name
-        seen.add(kind)
-        if at + 8 + size > end:
-            last = kind in (b"movi", b"data")
-            if not open_end and not (last and (not size or size >= UNKNOWN)) and at + 8 + size > end + 1:
-                found.append(("corrupt", f"chunk {quoted(kind)} at {at} ends at {at + 8 + size}, behind its part at {end}"))
+        behind = at + 8 + size
+        if behind > end + 1:
+            seen.add(kind)
+            streamed = kind in (b"movi", b"data") and size >= UNKNOWN
+            if not open_end and not streamed:
+                found.append(("corrupt", f"chunk {quoted(kind)} at {at} ends at {behind}, its part at {end}"))
             return seen
-        if kind == b"hdrl" and inner is None:
-            inner = at + 8 + size
-            at += 12
-            continue
-        if inner is not None and at >= inner:
-            inner = -1
-        at += 8 + size + (size & 1)
+        # the first list of headers is gone into: what is in it stands in a row with what follows it
+        at = at + 12 if kind == b"hdrl" and kind not in seen else behind + (size & 1)
+        seen.add(kind)
     return None

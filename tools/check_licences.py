@@ -1,0 +1,96 @@
+"""Check that nothing under GPL or AGPL is part of Safelight: by the metadata of every locked package, by the libraries that
+wheels bring along, and by what the source imports.
+
+    python tools/check_licences.py
+
+LGPL is allowed: such libraries are separate files that anyone may replace. Separate programs that tests call are no part of it.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+STATED: dict[str, str] = {}
+"""Licences of packages whose metadata say nothing, with where it was read."""
+
+FORBIDDEN_IMPORTS = {
+    "dissect": "AGPL",
+    "exiv2": "GPL",
+    "pyexiv2": "GPL",
+    "fitz": "AGPL",
+    "pymupdf": "AGPL",
+    "gi": "may load GExiv2, GPL",
+    "unrar": "not free",
+}
+GPL_LIBRARIES = re.compile(r"lib(x26[45]|exiv2|mupdf|poppler|readline|gsl|fftw3|unrar|magickcore|postproc)[-.]", re.IGNORECASE)
+"""Shared libraries under GPL that wheels are known to bring along."""
+
+GPL = re.compile(r"(?<![A-Za-z])A?GPL|(?<!Lesser )(?<!Library )General Public License|Affero", re.IGNORECASE)
+LESSER = re.compile(r"LGPL|Lesser General Public|Library General Public", re.IGNORECASE)
+
+
+def main() -> int:
+    """Print what is wrong and return 1, or the counts and 0."""
+    names = locked(ROOT / "requirements.lock")
+    faults = [*packages(names), *imports(ROOT / "src")]
+    for fault in faults:
+        print(f"licences: {fault}")
+    if not faults:
+        print(f"licences: {len(names)} packages and their libraries, no GPL or AGPL")
+    return 1 if faults else 0
+
+
+def locked(lock: Path) -> list[str]:
+    """Return the names of a lock file."""
+    return re.findall(r"^([A-Za-z0-9._-]+)==", lock.read_text("utf-8"), re.MULTILINE)
+
+
+def packages(names: list[str]) -> Iterator[str]:
+    """Yield what is wrong with the packages, as they are installed."""
+    for name in names:
+        try:
+            found = metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            yield f"{name} is locked and not installed: make setup"
+            continue
+        stated = licence(found) or STATED.get(name, "")
+        if not stated:
+            yield f"{name} says nothing of its licence; read it and enter it in STATED"
+        elif forbidden(stated):
+            yield f"{name} is under {stated!r}"
+        for file in found.files or ():
+            if GPL_LIBRARIES.search(file.name):
+                yield f"{name} brings along {file.name}, which is under GPL"
+
+
+def licence(found: metadata.Distribution) -> str:
+    """Return what a package says: the SPDX expression, else its classifiers, else the free text."""
+    said = found.metadata
+    classifiers = [c.split("::")[-1].strip() for c in said.get_all("Classifier") or () if c.startswith("License ::")]
+    return said.get("License-Expression") or "; ".join(classifiers) or (said.get("License") or "").strip().split("\n")[0]
+
+
+def forbidden(stated: str) -> bool:
+    """Tell whether a licence leaves no way but GPL or AGPL. One of several that are offered is enough."""
+    return all(GPL.search(LESSER.sub("", choice)) for choice in re.split(r"\bOR\b", stated))
+
+
+def imports(source: Path) -> Iterator[str]:
+    """Yield each import of a module that is forbidden, wherever it stands."""
+    for path in sorted(source.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            for name in names:
+                if (top := name.split(".")[0].lower()) in FORBIDDEN_IMPORTS:
+                    yield f"{path.relative_to(ROOT)}:{node.lineno} imports {name} ({FORBIDDEN_IMPORTS[top]})"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
