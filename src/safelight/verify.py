@@ -77,7 +77,7 @@ def _facts(case: Case, depth: str, counts: dict[str, int]) -> Iterator[str]:
             yield f"changed: {name}"
     for root in ("facts", "renditions", "matches", "stacks"):
         for path in sorted((case.folder / root).rglob("*")):
-            if path.is_file() and path not in expected and path.name != "step.json" and not _unfinished(case, path):
+            if path.is_file() and path not in expected and not _unfinished(case, path):
                 yield f"added: {path.relative_to(case.folder)}"
     for path in sorted((case.folder / "exhibits").iterdir()):
         known = {e["exhibit"] for e in case.ledger.entries() if e["what"] == "collect"}

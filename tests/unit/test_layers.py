@@ -33,7 +33,7 @@ but for the pairs below."""
 
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 
-WITHIN: frozenset[tuple[str, str]] = frozenset({("verify", "access"), ("extract", "facts"), ("match", "facts"), ("match", "extract")})
+WITHIN: frozenset[tuple[str, str]] = frozenset({("extract", "facts"), ("match", "facts")})
 """Pairs within one layer that are meant: the first may import the second."""
 
 BELOW_THE_SANDBOX: frozenset[tuple[str, str]] = frozenset({("sandbox.child", "extract"), ("sandbox.child", "match")})

@@ -21,6 +21,7 @@ class Fragile:
 
     deaths: dict[tuple[bytes, int], int] = {}  # noqa: RUF012  (set by each test)
     started = 0
+    cpu_ms = 0
 
     def __init__(self, *_: Any, **__: Any) -> None:
         Fragile.started += 1

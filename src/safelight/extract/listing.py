@@ -11,10 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from safelight.case import Case, Exhibit
-from safelight.durable import folder_atomically, write_atomically
+from safelight.durable import folder_atomically
 from safelight.errors import Refused
 from safelight.escape import readable
 from safelight.evidence.folder import Folder, open_untouched
@@ -70,12 +68,10 @@ def list_exhibit(case: Case, exhibit: Exhibit, walls: bool, progress: Callable[[
         for answer in found:
             table.take(answer)
             progress(table.ordinal)
-        summary = table.close()
-        write_atomically(folder / "step.json", msgspec.json.format(msgspec.json.encode(summary, order="deterministic")) + b"\n")
-    return summary
+        return table.close()
 
 
-Found = tuple[str, Entry] | Problem | protocol.Volume
+Found = tuple[str, Entry] | Problem | protocol.Volume | protocol.End
 
 
 def _folder(exhibit: Exhibit) -> Iterator[Found]:
@@ -101,6 +97,7 @@ def _image(exhibit: Exhibit, walls: bool) -> Iterator[Found]:
                         yield from answer.entries
                     case protocol.Volume():
                         yield answer
+            yield protocol.End(worker.cpu_ms)
         except (RequestFailed, WorkerDied) as e:
             yield Problem(checked_kind(e.kind), f"the listing ended here: {e.reason}", origin, False)
 
@@ -112,7 +109,7 @@ class _ListWriter:
         self.folder, self.exhibit = folder, exhibit
         self.ordinal = 0
         self._shard: TableWriter | None = None
-        self._shards = self._in_shard = self._bytes = self._numbered = 0
+        self._shards = self._in_shard = self._bytes = self._numbered = self._cpu_ms = 0
         self._written: dict[str, Written] = {}
         self._problems = TableWriter(folder / "problems.parquet", "problems")
         self._volumes = TableWriter(folder / "volumes.parquet", "volumes")
@@ -125,6 +122,8 @@ class _ListWriter:
                 self._problem(-1, None, self.exhibit.prefix + found.origin, found.kind, found.reason, found.complete)
             case protocol.Volume():
                 self._volume(found)
+            case protocol.End():
+                self._cpu_ms = found.cpu_ms
             case (origin, entry):
                 self._entry(origin, entry)
 
@@ -183,6 +182,7 @@ class _ListWriter:
         return {
             "items": self.ordinal,
             "shards": self._shards,
+            "worker_cpu_ms": self._cpu_ms,
             "problems": dict(sorted(self._kinds.items())),
             "files": {name: [w.rows, w.sha256, w.logical] for name, w in sorted(self._written.items())},
         }

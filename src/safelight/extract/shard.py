@@ -56,7 +56,12 @@ class Worker:
         self._sandbox: Sandbox | None = None
         self._kind: tuple[str, bool] | None = None
         self._open = ""
-        self._items = 0
+        self._items = self._ended_ms = 0
+
+    @property
+    def cpu_ms(self) -> int:
+        """CPU that the workers of this process have used so far, in milliseconds (one that was killed tells nothing)."""
+        return self._ended_ms + (self._sandbox.cpu_ms if self._sandbox is not None else 0)
 
     def get(self, case: Case, exhibit: Exhibit, only: str, walls: bool) -> Sandbox:
         """Return a worker that has the exhibit open; a used-up one is replaced."""
@@ -77,6 +82,7 @@ class Worker:
     def drop(self) -> None:
         """End the worker."""
         if self._sandbox is not None:
+            self._ended_ms += self._sandbox.cpu_ms
             self._sandbox.close()
         self._sandbox = None
 
@@ -92,6 +98,7 @@ def extract_shard(job: ShardJob) -> ShardDone:
     target, pack = layout.shard(job.exhibit, job.only, job.shard), layout.pack(job.exhibit, job.shard)
     target.parent.mkdir(parents=True, exist_ok=True)
     pack.parent.mkdir(parents=True, exist_ok=True)
+    before = _worker.cpu_ms
     temporary_pack = pack.with_name(f".tmp-{pack.name}.{os.getpid()}")
     try:
         with folder_atomically(target) as folder:
@@ -105,7 +112,7 @@ def extract_shard(job: ShardJob) -> ShardDone:
                 files[f"{pack.name}"] = [counts["pack_bytes"], tables.pack_digest(), ""]
     finally:
         temporary_pack.unlink(missing_ok=True)
-    return ShardDone(job.exhibit, job.shard, files, counts)
+    return ShardDone(job.exhibit, job.shard, files, {**counts, "worker_cpu_ms": _worker.cpu_ms - before})
 
 
 def close_worker() -> None:

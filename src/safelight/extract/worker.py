@@ -88,15 +88,16 @@ def extract(task: Task, open_source: Callable[[], ByteSource], only: str) -> Ite
     item = Item(task.ordinal)
     try:
         source = open_source()
+        if only == "digests":
+            _digest(_source_blocks(source), item, task.size)
+            yield item
+            return
         held = _read(_source_blocks(source), item, task.size)
     except Unreadable as e:
         item.problems.append((e.kind, e.reason))
         yield item
         return
     _describe(item, held, task.path)
-    if only == "digests":
-        yield item
-        return
     careful = 0 in task.careful
     embedded = [] if careful else _picture(item, held)
     if not careful:
@@ -136,10 +137,23 @@ def _read(blocks: Iterable[bytes], item: Item, expected: int | None) -> _Held:
                 room, pieces = 0, []
     filetype = filetype or detect(b"", 0)
     data = (pieces[0] if len(pieces) == 1 else b"".join(pieces)) if room else None
-    if expected is not None and digests.length < expected and not item.note:
-        item.problems.append(("truncated", f"{digests.length} of {expected} bytes could be read"))
-        item.note = f"partial: the first {digests.length} bytes"
+    _compare_length(item, digests.length, expected)
     return _Held(digests, head, data, filetype)
+
+
+def _digest(blocks: Iterable[bytes], item: Item, expected: int | None) -> None:
+    """Digest a stream and nothing else."""
+    digests = Digests()
+    for block in _until_damage(blocks, item):
+        digests.update(block)
+    item.sha256, item.sha1, item.md5, item.length = digests.sha256(), digests.sha1(), digests.md5(), digests.length
+    _compare_length(item, digests.length, expected)
+
+
+def _compare_length(item: Item, length: int, expected: int | None) -> None:
+    if expected is not None and length < expected and not item.note:
+        item.problems.append(("truncated", f"{length} of {expected} bytes could be read"))
+        item.note = f"partial: the first {length} bytes"
 
 
 PARTIAL = ("corrupt", "truncated", "unreadable")

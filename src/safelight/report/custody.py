@@ -63,7 +63,9 @@ def check(case: Case) -> dict[str, Any]:
             return {"entries": entries, "files": len(files) - len(packs), "packs": packs}
         if case.ledger.verify() == entries or attempt == ATTEMPTS - 1:  # else a run went on, and its ledger names other files now
             names = ", ".join(str(p.relative_to(case.folder)) for p in wrong[:5])
-            raise NotVerified(f"{len(wrong)} file(s) of facts are not what the ledger says: {names}. No report was written; run `safelight verify`.")
+            raise NotVerified(
+                f"{len(wrong)} file(s) of facts are not what the ledger says: {names}. No report was written; run `safelight verify`."
+            )
     raise AssertionError("unreachable")
 
 

@@ -116,10 +116,10 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for function in (wording.number, wording.size, wording.exact, wording.instant, wording.stamp, wording.cut, wording.hexed, wording.css_string):
-        made.filters[function.__name__] = function
+    for name in ("number", "size", "exact", "instant", "stamp", "cut", "hexed", "category", "css_string"):
+        made.filters[name] = getattr(wording, name)
     made.globals.update({name: getattr(wording, name) for name in dir(wording) if name.isupper()})
-    made.globals.update(count=wording.count, css=_stylesheet, limits=_limits())
+    made.globals.update(count=wording.count, css=_stylesheet)
     return made
 
 
@@ -130,14 +130,6 @@ def _template(name: str) -> str:
 def _stylesheet() -> Markup:
     """Return our own stylesheet, the only markup that is not escaped."""
     return Markup(_template("report.css"))
-
-
-def _limits() -> dict[str, int]:
-    return {
-        "places": unread.PLACES,
-        "contents": matched.CONTENTS,
-        "largest": stacked.LARGEST,
-    }
 
 
 def render(facts: dict[str, Any]) -> Iterable[str]:

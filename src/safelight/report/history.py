@@ -120,7 +120,9 @@ def _add(row: Row, e: dict[str, Any]) -> None:
         for name in ("items", "bytes", "problems"):
             row.sums[name] = row.sums.get(name, 0) + int(e["counts"].get(name, 0))
         lines = row.last - row.first + 1
-        row.about = f"{e['exhibit']}, {e['step']}: {lines:,} shard{'s' if lines > 1 else ''}, " + ", ".join(f"{n:,} {k}" for k, n in row.sums.items())
+        row.about = f"{e['exhibit']}, {e['step']}: {lines:,} shard{'s' if lines > 1 else ''}, " + ", ".join(
+            f"{n:,} {k}" for k, n in row.sums.items()
+        )
     elif e["what"] == "consult" and row.last > row.first:
         row.about, row.command = f"{e.get('shows', '')}: {row.last - row.first + 1:,} times", ""
 

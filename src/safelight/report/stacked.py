@@ -116,7 +116,9 @@ class _Packs:
         if row["pack"] is None or not row["protected_size"]:
             gallery.without += 1
             return
-        jpeg = self._read(self._layout.pack(str(row["pack_exhibit"]), int(row["pack"])), int(row["protected_at"]), int(row["protected_size"]))
+        jpeg = self._read(
+            self._layout.pack(str(row["pack_exhibit"]), int(row["pack"])), int(row["protected_at"]), int(row["protected_size"])
+        )
         if jpeg is None:
             gallery.refused += 1
             return

@@ -12,6 +12,7 @@ from typing import Any
 from markupsafe import Markup
 
 from safelight.escape import printable
+from safelight.match.schemes import schemes
 
 LONGEST = 300
 """Characters of a name or value that are shown; a longer one is cut in the middle, and its length is stated."""
@@ -114,6 +115,14 @@ def cut(text: str | None, longest: int = LONGEST) -> str:
 def hexed(value: Any) -> str:
     """Return a digest in hex."""
     return "" if value is None else bytes(value).hex()
+
+
+def category(text: str | None) -> str:
+    """Return a category as stated, with its label where the scheme is known: `vics-us 1 (…)`."""
+    scheme, _, code = (text or "").rpartition(":")
+    known = schemes().get(scheme)
+    found = known.category(code) if known else None
+    return f"{scheme} {code} ({found.label})" if found else text or ""
 
 
 def css_string(text: str) -> Markup:

@@ -148,7 +148,7 @@ class Worker:
                 self.channel.send(protocol.Listed(entries, problems))
                 entries, problems = [], []
         self.channel.send(protocol.Listed(entries, problems))
-        self.channel.send(protocol.End())
+        self.channel.send(protocol.End(limits.cpu_ms()))
 
     def _extract(self, request: protocol.Extract, descriptors: list[int]) -> None:
         from safelight.extract.worker import extract
@@ -164,7 +164,7 @@ class Worker:
                 problem = ("limit.memory", "more memory than a worker may have") if isinstance(e, MemoryError) else _as_problem(e)
                 self.channel.send(protocol.Late(task.ordinal, 0, [problem]) if begun else protocol.Item(task.ordinal, problems=[problem]))
             self.channel.send(protocol.Done(task.ordinal))
-        self.channel.send(protocol.End())
+        self.channel.send(protocol.End(limits.cpu_ms()))
 
     def _source(self, origin: str, descriptor: int, descriptors: list[int]) -> Any:
         from safelight.evidence.bytesource import FdSource
@@ -181,7 +181,7 @@ class Worker:
         for block in reopen(request.origin, self._source(request.origin, request.descriptor, descriptors)):
             for start in range(0, len(block), CHUNK):
                 self.channel.send(protocol.Chunk(bytes(block[start : start + CHUNK])))
-        self.channel.send(protocol.End())
+        self.channel.send(protocol.End(limits.cpu_ms()))
 
     def _digest(self) -> None:
         from safelight.extract.digests import Digests
@@ -200,7 +200,7 @@ class Worker:
 
         for data in event_frames(request.name, request.options, descriptors):
             self.channel.send(protocol.Chunk(data))
-        self.channel.send(protocol.End())
+        self.channel.send(protocol.End(limits.cpu_ms()))
 
 
 def _as_problem(e: Exception) -> tuple[str, str]:

@@ -50,6 +50,12 @@ def apply(memory: int = MEMORY_BYTES) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE_BYTES, ADDRESS_SPACE_BYTES))
 
 
+def cpu_ms() -> int:
+    """Return the CPU that this process has used since its start, in milliseconds."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return int((used.ru_utime + used.ru_stime) * 1000)
+
+
 def allow_cpu(seconds: int) -> None:
     """Let this process use so many CPU seconds from now; then the kernel ends it with SIGXCPU."""
     used = resource.getrusage(resource.RUSAGE_SELF)

@@ -21,6 +21,9 @@ import safelight
 from safelight.errors import Refused
 from safelight.sandbox import limits, protocol, seccomp
 
+GRACE_S = 2.0
+"""Seconds that a worker has to end by itself once its channel is closed."""
+
 UNPRIVILEGED = 65534
 """Uid and gid of `nobody` on Linux."""
 
@@ -45,6 +48,7 @@ class Sandbox:
     """One persistent worker. Use it as a context manager; after `WorkerDied` it is gone."""
 
     def __init__(self, profile: str = "full", walls: bool = True, readable: Path | None = None) -> None:
+        self.cpu_ms = 0
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         filter_fd = _filter_fd() if walls else -1
         entry = ["-m", "safelight.sandbox.child", str(theirs.fileno()), profile]
@@ -85,11 +89,14 @@ class Sandbox:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def close(self) -> None:
-        """End the worker."""
+    def close(self, orderly: bool = True) -> None:
+        """End the worker: its channel ends, and it with it; one that does not is killed."""
         self._channel.sock.close()
-        self._process.kill()
-        self._process.wait()
+        try:
+            self._process.wait(timeout=GRACE_S if orderly else 0)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
     @property
     def pid(self) -> int:
@@ -112,8 +119,8 @@ class Sandbox:
                     case protocol.Failed(kind=kind, reason=reason):
                         whole = True
                         raise RequestFailed(checked_kind(kind), reason)
-                    case protocol.End():
-                        whole = True
+                    case protocol.End(cpu_ms=cpu_ms):
+                        whole, self.cpu_ms = True, cpu_ms
                     case protocol.Opened() | protocol.ImageDigests():
                         whole = True
                         yield answer
@@ -127,7 +134,7 @@ class Sandbox:
             raise WorkerDied("protocol", f"the worker's answer is not valid: {e}"[:300]) from None
         finally:
             if not whole:
-                self.close()
+                self.close(orderly=False)
 
     def _death(self) -> WorkerDied:
         try:

@@ -167,7 +167,9 @@ class Failed(msgspec.Struct, tag_field="what", tag=True):
 
 
 class End(msgspec.Struct, tag_field="what", tag=True):
-    """The request is answered completely."""
+    """The request is answered completely. `cpu_ms`: CPU that the worker has used since its start, in milliseconds."""
+
+    cpu_ms: int = 0
 
 
 class Ready(msgspec.Struct, tag_field="what", tag=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from safelight.evidence.bytesource import FileObject
+from safelight.evidence.bytesource import FileObject, MemorySource
 from safelight.evidence.filesystems.tsk_image import LIBRARY_ERRORS
 from safelight.evidence.filesystems.yal_formats import YalFormat, attribute, open_format
 from safelight.evidence.source import Accounts, ByteSource, Entry, Unreadable
@@ -108,6 +108,9 @@ class YalFileSystem:
             if i == index:
                 try:
                     entry = self._format.by_number(volume, number)
+                    if stream is None and self._format.kind(entry) == "symlink" and self.name != "ntfs":
+                        # libfsxfs and libfsapfs read regular files only; the content of a link is its target, as for `icat`
+                        return MemorySource((attribute(entry, "get_symbolic_link_target") or "").encode("utf-8", "surrogatepass"))
                     source = entry if stream is None else entry.get_alternate_data_stream(stream)
                     return YalContent(self._file, source, int(source.get_size()))
                 except LIBRARY_ERRORS as e:

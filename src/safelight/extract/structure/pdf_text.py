@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 MAX_STREAMS = 50_000
@@ -113,9 +114,15 @@ def _index(text: Text, dictionary: bytes, content: bytes) -> None:
     if not all(len(n) < 11 and n.isdigit() for n in numbers):
         return
     pairs = [(int(a), int(first[1]) + int(b)) for a, b in zip(numbers[::2], numbers[1::2], strict=False)]
-    for (number, at), behind in zip(pairs, [*(at for _, at in pairs[1:]), len(content)], strict=True):
+    for number, at, behind in _runs(pairs, len(content)):
         if len(text.packed_objects) < MAX_OBJECTS:
             text.packed_objects[number] = content[at : min(behind, at + MAX_OBJECT)]
+
+
+def _runs(places: list[tuple[int, int]], end: int) -> Iterator[tuple[int, int, int]]:
+    """Yield (number, start, end) of objects that follow one another."""
+    for index, (number, at) in enumerate(places):
+        yield number, at, places[index + 1][1] if index + 1 < len(places) else end
 
 
 def objects(text: Text) -> dict[int, bytes]:
@@ -126,7 +133,7 @@ def objects(text: Text) -> dict[int, bytes]:
         places.append((int(match[1]), match.end()))
         if len(places) >= MAX_OBJECTS:
             break
-    for (number, at), behind in zip(places, [*(at for _, at in places[1:]), len(text.plain)], strict=True):
+    for number, at, behind in _runs(places, len(text.plain)):
         found[number] = text.plain[at : min(behind, at + MAX_OBJECT)]
     return found
 
