@@ -52,7 +52,7 @@ CONTENTS = (
     Column("sha1", "bin20", "SHA-1"),
     Column("md5", "bin16", "MD5"),
     Column("size", "i64", "bytes"),
-    Column("media_type", "text", "type by content"),
+    Column("media_type", "text", "type by content; null after a run that was told to digest only"),
     Column("kind", "text", "image video audio document archive database message program text other empty"),
     Column("typed_by", "text", "signature, libmagic, decoder"),
 )

@@ -43,7 +43,6 @@ def command(
       safelight report operation.case --purpose "Prosecutor, 12 Js 345/26"
       safelight report operation.case --exhibit 2016-041-A --pictures --output exhibit-a.html
     """
-    from safelight.access import Gate
     from safelight.case import Case
     from safelight.errors import DONE, DONE_WITH_PROBLEMS
     from safelight.report import document
@@ -51,9 +50,9 @@ def command(
     opened = Case(case)
     target = output or Path(f"{case.resolve().stem}-report.html")
     keep_apart(opened, target)
-    gate = Gate(opened, purpose)
+    gate, checked = document.open_checked(opened, purpose)
     wish = document.Wish(exhibit=exhibit, pictures=pictures, limit_pictures=limit_pictures, library=library)
-    facts = document.gather(gate, wish)
+    facts = document.gather(gate, checked, wish)
 
     def log(made: document.Made) -> None:
         labels = sorted({e["exhibit"].label for e in facts["exhibits"]})

@@ -113,7 +113,8 @@ class ShardTables:
         self.counts["bytes"] += item.length
         if item.sha256 not in self._contents:
             self._contents.add(item.sha256)
-            facts = (_text(item.media_type), item.kind if item.kind in CONTENT_KINDS else "other", _text(item.typed_by))
+            kind = item.kind if item.kind in CONTENT_KINDS or not item.kind else "other"
+            facts = (_text(item.media_type) or None, kind or None, _text(item.typed_by) or None)
             self._tables["contents"].add((item.sha256, item.sha1, item.md5, item.length, *facts))
         if item.picture and item.picture.picture and item.sha256 not in self._pictures:
             self._pictures.add(item.sha256)

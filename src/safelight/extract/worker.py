@@ -49,12 +49,10 @@ PROMISING = frozenset(
 
 def warm_up(profile: str) -> None:
     """Import what a profile needs."""
-    from safelight.extract import filetype
-
-    filetype.warm_up()
     if profile == "full":
-        from safelight.extract import archives, pictures, structure
+        from safelight.extract import archives, filetype, pictures, structure
 
+        filetype.warm_up()
         archives.warm_up()
         pictures.warm_up()
         structure.warm_up()

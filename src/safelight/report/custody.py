@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from safelight.case import Case, Exhibit, Scope
 from safelight.durable import digest_file
 from safelight.errors import NotVerified
@@ -15,6 +17,14 @@ PARTS = 500
 """Files of one source that are printed."""
 ATTEMPTS = 5
 """Checks before giving up, where a run changes facts at the same time."""
+
+
+class Checked(msgspec.Struct, frozen=True, kw_only=True):
+    """What was checked: entries of the ledger, files of facts; and the SHA-256 of each pack of renditions, to be checked when shown."""
+
+    entries: int
+    files: int
+    packs: dict[Path, str]
 
 
 def exhibits(sources: list[Exhibit], past: History) -> list[dict[str, Any]]:
@@ -49,8 +59,8 @@ def scope_words(scope: Scope) -> list[str]:
     return said
 
 
-def check(case: Case) -> dict[str, Any]:
-    """Check the ledger and each table of facts that it names; return what was checked, and the digests of all packs of renditions.
+def check(case: Case) -> Checked:
+    """Check the ledger and each table of facts that it names, and return what was checked.
 
     Raise `LedgerError` or `NotVerified`: nobody is given a report that rests on changed facts. Packs are checked when they are shown.
     """
@@ -60,7 +70,7 @@ def check(case: Case) -> dict[str, Any]:
         packs = {p: d for p, d in files.items() if p.suffix == ".pack"}
         wrong = [p for p, d in files.items() if p not in packs and not _is(p, d)]
         if not wrong:
-            return {"entries": entries, "files": len(files) - len(packs), "packs": packs}
+            return Checked(entries=entries, files=len(files) - len(packs), packs=packs)
         if case.ledger.verify() == entries or attempt == ATTEMPTS - 1:  # else a run went on, and its ledger names other files now
             names = ", ".join(str(p.relative_to(case.folder)) for p in wrong[:5])
             raise NotVerified(

@@ -21,7 +21,7 @@ from markupsafe import Markup
 
 from safelight import __version__
 from safelight.access import Gate
-from safelight.case import Exhibit
+from safelight.case import Case, Exhibit
 from safelight.durable import TEMPORARY, sync_folder
 from safelight.errors import Refused, Usage
 from safelight.ledger import versions, who
@@ -48,12 +48,22 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
     refused: int
 
 
-def gather(gate: Gate, wish: Wish) -> dict[str, Any]:
-    """Return all that the report says, within the scope of each exhibit. Raise `NotVerified` where facts have changed."""
+def open_checked(case: Case, purpose: str) -> tuple[Gate, custody.Checked]:
+    """Check ledger and facts, then open the gate. Raise `LedgerError` or `NotVerified` where they are not what they were."""
+    import duckdb
+
+    checked = custody.check(case)
+    try:
+        return Gate(case, purpose), checked
+    except duckdb.IOException as e:
+        raise Refused(_GONE.format(e)) from None
+
+
+def gather(gate: Gate, checked: custody.Checked, wish: Wish) -> dict[str, Any]:
+    """Return all that the report says, within the scope of each exhibit. Raise `Usage` for an exhibit that is not there."""
     import duckdb
 
     chosen = _chosen(gate, wish.exhibit)
-    checked = custody.check(gate.case)
     past, sets = History(gate.case), Library(wish.library).list()
     try:
         return {
@@ -67,10 +77,13 @@ def gather(gate: Gate, wish: Wish) -> dict[str, Any]:
             "past": past,
             "programs_now": versions(),
             "exhibits": custody.exhibits(chosen, past),
-            **_facts(gate, wish, chosen, past, sets, checked["packs"]),
+            **_facts(gate, wish, chosen, past, sets, checked.packs),
         }
     except duckdb.IOException as e:
-        raise Refused(f"facts went away while they were read ({e}): a run goes on. No report was written; try again.") from None
+        raise Refused(_GONE.format(e)) from None
+
+
+_GONE = "facts went away while they were read ({}): a run goes on. No report was written; try again."
 
 
 def _chosen(gate: Gate, label: str | None) -> list[Exhibit]:

@@ -62,6 +62,7 @@ def open_tsk(volume: ByteSource) -> OpenFileSystem:
             large_size=0,  # always: opening a damaged inode, as the library does while it lists, may never end
             missed=lambda fs, number, live, doubtful, found: missed(fs, ext, number, live, doubtful, found),
             orphans=lambda fs: orphans(fs, ext),
+            orphans_are_own=True,
             table=lambda _, found: table(ext, found),
             is_possible=ext.is_possible,
             direct=lambda number: direct(ext, number),

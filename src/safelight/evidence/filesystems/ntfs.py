@@ -69,6 +69,7 @@ def _profile(fs: TskFileSystem) -> Profile:
         large=LargeFolders(),
         large_size=LARGE_FOLDER,
         orphans=orphans,
+        orphans_are_own=True,
         table=table,
         table_limit=min(fs.last_record + 1, 1 << 30),
         problems=tuple(problems),

@@ -76,7 +76,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """What a format adds to the walk.
 
     `large`: folder number and size to names, or None where the format has no parser of its own; `large_size`: bytes of a folder
-    from which it is used. `orphans`: names to list in place of the library's `$OrphanFiles`. `missed`: names in use that the
+    from which it is used. `orphans`: names to list in place of the library's `$OrphanFiles`, `orphans_are_own` whether they are
+    found without it. `missed`: names in use that the
     listing of a folder (number, names in use it gave, deleted names with a record in use) did not give as such. `table`: after
     the walk, what the metadata table says. `is_possible`: whether a record may be opened at all. `direct`: content
     of a record without the library, or None.
@@ -89,6 +90,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     large: Callable[[TskFileSystem, int, int], Iterator[Name]] | None = None
     large_size: int = 1 << 62
     orphans: Callable[[TskFileSystem], Iterator[Name | Problem]] | None = None
+    orphans_are_own: bool = False
     missed: Callable[[TskFileSystem, int, int, set[tuple[int, bytes]], Findings], Iterator[Name]] | None = None
     table: Callable[[TskFileSystem, Findings], Table] | None = None
     table_limit: int = 0
@@ -146,6 +148,7 @@ class TskFileSystem:
         self.files.is_possible = self.profile.is_possible
         self.files.cut = self.rules.fat
         self.met_large = False
+        self.braided = False
         self.named_free: set[int] = set()  # free records that a name led to: they are no orphans
         self._accounts: Accounts | None = None
 
@@ -167,6 +170,7 @@ class TskFileSystem:
 
         found = Findings()
         self.met_large = False
+        self.braided = False
         self.named_free.clear()
         yield from self.profile.problems
         declared = int(self.fs.info.block_count) * self.block_size
@@ -242,6 +246,7 @@ class TskFileSystem:
             return  # a deleted folder whose size and blocks are gone (ext4): there is nothing to list
         times = visits[name.address] = visits.get(name.address, 0) + 1
         if times > MAX_VISITS:
+            self.braided = True
             if times == MAX_VISITS + 1:
                 yield Problem(
                     "limit.entries", f"folder {path[:200]!r} (record {name.address}) was followed {MAX_VISITS} times already", "", False
@@ -313,6 +318,10 @@ class TskFileSystem:
     def _orphan_names(self, number: int) -> Iterator[tuple[Any, Any]]:
         """List the orphans: by our own search where the format has one (the library's is quadratic and walks everything again)."""
         own = self.profile.orphans
+        if self.braided and not self.profile.orphans_are_own:
+            # The library walks the whole tree first, without a bound: for a braid of 40 levels that never ends.
+            words = "folders lead to each other so often that the library cannot search for orphans"
+            return iter([(Problem("limit.entries", words, "", False), None)])
         return self.library_names(number) if own is None else self._with_records(own(self))
 
     def folder_names(self, number: int) -> Iterator[tuple[Any, Any]]:

@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from safelight.evidence.source import ByteSource, Unreadable
 from safelight.extract.structure import asf, isomedia, jsontext, mail, matroska, pdf, playlists, riff, sqlite
-from safelight.extract.structure.reading import Found, Reader, Spent
+from safelight.extract.structure.reading import Findings, Found, Reader, Spent
 
 __all__ = ["CHECKS", "check", "wants", "warm_up"]
 
@@ -44,9 +44,6 @@ CHECKS: dict[str, Check] = {
 }
 """The check of each media type, as `safelight.extract.filetype` names them."""
 
-MOST = 16
-"""Problems of one file that are told apart; more of the same file say nothing new."""
-
 
 def wants(media_type: str) -> bool:
     """Say whether there is a check for a media type."""
@@ -62,10 +59,10 @@ def check(source: ByteSource, media_type: str) -> list[Found]:
     examine = CHECKS.get(media_type)
     if examine is None or not source.size:
         return []
-    found: list[Found] = []
+    found = Findings()
     with suppress(Spent, Unreadable):  # the rest is not looked at, see above
         examine(Reader(source), found)
-    return list(dict.fromkeys(found))[:MOST]
+    return list(found)
 
 
 def warm_up() -> None:

@@ -18,14 +18,14 @@ MAX_DIGITS = 4300
 
 # a string, also one that is cut by the end; possessive, and each one is matched to its end, so the search is linear
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.S)
-_NUMBER = re.compile(rb"\d{%d}|[eE][+]?0*+[1-9]\d{3}" % (MAX_DIGITS + 1))
+_NUMBER = re.compile(rb"(?<!\d)\d{%d}|[eE][+]?0*+[1-9]\d{3}" % (MAX_DIGITS + 1))
 _NESTED = re.compile(rb'(?:\[|\{"[^"\\]{0,40}":){50}')
 _NO_BRACKET = bytes(c for c in range(256) if c not in b"[]{}")
 
 
 def check(reader: Reader, found: list[Found]) -> None:
     """Say where the nesting is too deep, and where a number is beyond what a double holds."""
-    bare = _STRING.sub(b"0", reader.piece(0, LOOKED_AT))
+    bare = _STRING.sub(b" ", reader.piece(0, LOOKED_AT))
     if depth(bare) > MAX_DEPTH:
         found.append(("limit.depth", f"nested deeper than {MAX_DEPTH} levels"))
     if _NUMBER.search(bare):

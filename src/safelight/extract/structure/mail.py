@@ -17,7 +17,7 @@ MAX_DEPTH = 50
 PIECE = 1 << 20
 
 _EVENT = re.compile(
-    rb"^(?:(?P<blank>\r?\n)"
+    rb"^(?:(?P<blank>(?:\r?\n)++)"
     rb"|--(?P<boundary>[^\r\n]{1,200})"
     rb"|(?P<type>content-type:[^\r\n]{0,500}(?:\r?\n[ \t][^\r\n]{0,500}){0,10})"
     rb"|(?P<sender>(?-i:From ))[^\r\n])",

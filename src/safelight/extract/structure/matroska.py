@@ -88,7 +88,7 @@ def _segment(reader: Reader, found: list[Found], segment: Element) -> None:
     if cut:
         found.append(("truncated", f"the segment ends at {segment.end}, the file has {size} bytes"))
     end = size if segment.end is None else min(segment.end, size)
-    at, tracks, clusters = segment.start, False, 0
+    at, tracks, described = segment.start, False, 0
     for _ in range(MAX_ELEMENTS):
         if at >= end:
             break
@@ -100,8 +100,8 @@ def _segment(reader: Reader, found: list[Found], segment: Element) -> None:
                 return
             break
         tracks = tracks or element.id == TRACKS
-        clusters += element.id == CLUSTER
-        if element.id in (TRACKS, INFO):
+        if element.id in (TRACKS, INFO) and described < 8:
+            described += 1
             _inside(reader, found, element)
         if element.end is None:
             return  # a live recording: where it ends is told by what follows only

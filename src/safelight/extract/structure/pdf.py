@@ -138,7 +138,7 @@ def _pages(text: Text, found: list[Found]) -> None:
     while waiting and len(visited) < MAX_NODES:
         number = waiting.pop()
         node = objects.get(number, b"")
-        kids = _KIDS.search(node)
+        kids = _KIDS.match(node, max(node.find(b"/Kids"), 0))
         if number in visited:
             if kids:
                 found.append(("corrupt", f"the page tree comes back to object {number}: it is a loop"))

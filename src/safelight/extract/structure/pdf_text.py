@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 MAX_STREAMS = 50_000
 MAX_OBJECTS = 200_000
+MAX_TRAILERS = 1_000
 MAX_OBJECT = 1 << 16
 """Bytes of one object that are looked at: enough for the kids of 6,000 pages."""
 
@@ -25,7 +27,7 @@ _TRAILER = re.compile(rb"trailer\s{0,20}<<")
 _ROOT = re.compile(rb"/Root\s{1,20}(\d{1,10})\s+\d{1,5}\s+R")
 _ENCRYPT = re.compile(rb"/Encrypt\s{0,20}(?:<<|\d{1,10}\s+\d{1,5}\s+R)")
 _OBJECT = re.compile(rb"(?<!\d)(\d{1,10})\s{1,20}\d{1,5}\s{1,20}obj(?!\w)")
-_FILTERS = re.compile(rb"/(?:Filter|F)\s{0,20}\[([^\]]{0,2000})\]")
+_FILTERS = re.compile(rb"/(?:Filter|F)\s{0,20}\[([^\[\]]{0,2000})\]")
 _FLATE = re.compile(rb"/(?:FlateDecode|Fl)(?!\w)")
 
 
@@ -61,8 +63,9 @@ def split(windows: list[bytes]) -> Text:
             at = end
         parts.append(window[at:])
     text.plain = _plain_names(b"\n".join(parts))
-    text.trailers = [text.plain[m.end() : m.end() + 4096].partition(b"startxref")[0] for m in _TRAILER.finditer(text.plain)]
-    text.trailers += [dictionary for dictionary, _ in text.streams if b"/XRef" in dictionary]
+    places = deque((m.end() for m in _TRAILER.finditer(text.plain)), MAX_TRAILERS)
+    text.trailers = [text.plain[at : at + 4096].partition(b"startxref")[0] for at in places]
+    text.trailers += [dictionary[-4096:] for dictionary, _ in text.streams if b"/XRef" in dictionary][-MAX_TRAILERS:]
     for trailer in text.trailers:
         named = _ROOT.search(trailer)
         text.root = int(named[1]) if named else text.root
@@ -114,6 +117,8 @@ def _index(text: Text, dictionary: bytes, content: bytes) -> None:
     if not all(len(n) < 11 and n.isdigit() for n in numbers):
         return
     pairs = [(int(a), int(first[1]) + int(b)) for a, b in zip(numbers[::2], numbers[1::2], strict=False)]
+    if any(pairs[i][1] > pairs[i + 1][1] for i in range(len(pairs) - 1)):
+        return  # objects that lie on one another
     for number, at, behind in _runs(pairs, len(content)):
         if len(text.packed_objects) < MAX_OBJECTS:
             text.packed_objects[number] = content[at : min(behind, at + MAX_OBJECT)]

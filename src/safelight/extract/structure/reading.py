@@ -24,8 +24,23 @@ RECENT = 32
 """Blocks that are kept; the root of a tree and its first children are asked for again and again."""
 
 
+MOST = 16
+"""Problems of one file that are told apart; more of the same file say nothing new."""
+
+
 class Spent(Exception):
-    """The bytes that a check may read are used up."""
+    """The bytes that a check may read are used up, or enough is known to be wrong."""
+
+
+class Findings(list[Found]):
+    """What a check has found: each thing once, and no more than `MOST`, then the check ends."""
+
+    def append(self, problem: Found) -> None:
+        if problem in self:
+            return
+        if len(self) >= MOST:
+            raise Spent
+        super().append(problem)
 
 
 class Reader:

@@ -15,6 +15,10 @@ from safelight.extract.structure.reading import Found, Reader, quoted
 MAX_ROOTS = 500
 """Tables and indexes that are looked at."""
 
+MAX_ROWS = 5_000
+MAX_TEXT = 8192
+"""Rows of the schema that are read, and bytes of the text of each."""
+
 MAX_CHILDREN = 8
 """Children of each interior page that are looked at: the first and the last."""
 
@@ -117,7 +121,7 @@ def _header(base: _Database, header: bytes) -> bool:
 def _schema(base: _Database) -> list[_Root]:
     """Walk the tree of sqlite_schema and return the trees that it names."""
     roots: list[_Root] = []
-    waiting, seen = [_Root(1, TABLE, b"sqlite_schema", 0)], {1}
+    waiting, seen, rows = [_Root(1, TABLE, b"sqlite_schema", 0)], {1}, 0
     while waiting and len(roots) < MAX_ROOTS:
         here = waiting.pop()
         page = _checked(base, here)
@@ -126,8 +130,9 @@ def _schema(base: _Database) -> list[_Root]:
         if page.kind in INTERIOR:
             waiting += reversed(_children(base, here, page, seen, every=True))
             continue
-        for cell in page.cells:
-            root = _schema_row(base, page, cell)
+        for cell in dict.fromkeys(page.cells):
+            rows += 1
+            root = _schema_row(base, page, cell) if rows <= MAX_ROWS else None
             if root is not None and root.page not in seen:
                 seen.add(root.page)
                 roots.append(root)
@@ -164,11 +169,11 @@ def _children(base: _Database, here: _Root, page: _Page, seen: set[int], every: 
     cells = page.cells if every or len(page.cells) < MAX_CHILDREN else page.cells[: MAX_CHILDREN - 1]
     numbers = [struct.unpack_from(">I", page.data, cell)[0] for cell in cells if cell + 4 <= len(page.data)]
     numbers.append(struct.unpack_from(">I", page.data, page.at + 8)[0])
-    children = []
+    children: list[_Root] = []
     for number in numbers:
         if number in seen:
             base.found.append(("corrupt", f"page {number} stands twice in the trees of the database"))
-            continue
+            return children
         seen.add(number)
         children.append(_Root(number, here.kinds, here.name, here.depth + 1))
     return children
@@ -213,7 +218,7 @@ def _schema_row(base: _Database, page: _Page, cell: int) -> _Root | None:
         values.append(data[body : min(body + size, end)])
         body += size
     what, name, root, sql = values[0], values[1], values[3], values[4]
-    _text_of_schema(base, sql, name)
+    _text_of_schema(base, sql[:MAX_TEXT], name)
     number = 1 if types[3] == 9 else int.from_bytes(root, "big")
     if what == b"index" and number:
         return _Root(number, INDEX, name, 0)
