@@ -72,9 +72,10 @@ def packages(names: list[str]) -> Iterator[str]:
 
 def licence(found: metadata.Distribution) -> str:
     """Return what a package says: the SPDX expression, else its classifiers, else the free text."""
-    said = found.metadata
-    classifiers = [c.split("::")[-1].strip() for c in said.get_all("Classifier") or () if c.startswith("License ::")]
-    return said.get("License-Expression") or "; ".join(classifiers) or (said.get("License") or "").strip().split("\n")[0]
+    said = found.metadata.json
+    classifiers = [c.split("::")[-1].strip() for c in said.get("classifier", ()) if c.startswith("License ::")]
+    free = str(said.get("license", "")).strip().split("\n")[0]
+    return str(said.get("license_expression", "")) or "; ".join(classifiers) or free
 
 
 def forbidden(stated: str) -> bool:
@@ -86,8 +87,9 @@ def imports(source: Path) -> Iterator[str]:
     """Yield each import of a module that is forbidden, wherever it stands."""
     for path in sorted(source.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            names = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            for name in names:
+            if not isinstance(node, ast.Import | ast.ImportFrom):
+                continue
+            for name in [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""]:
                 if (top := name.split(".")[0].lower()) in FORBIDDEN_IMPORTS:
                     yield f"{path.relative_to(ROOT)}:{node.lineno} imports {name} ({FORBIDDEN_IMPORTS[top]})"
 

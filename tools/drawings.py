@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
@@ -46,10 +47,10 @@ def boats(number: int, width: int = 1200, height: int = 900) -> Image.Image:
     _sun(draw, rng, width, height)
     horizon = int(height * rng.uniform(0.42, 0.6))
     deep = np.array((20, 70, 110)) + rng.integers(-15, 30, 3)
-    for y in range(horizon, height):
-        light = 1 - (y - horizon) / (height - horizon)
-        wave = 12 * math.sin(y * 0.21) + 7 * math.sin(y * 0.053 + number)
-        draw.line([(0, y), (width, y)], fill=_rgb(deep + 85 * light + wave))
+    for row in range(horizon, height):
+        light = 1 - (row - horizon) / (height - horizon)
+        wave = 12 * math.sin(row * 0.21) + 7 * math.sin(row * 0.053 + number)
+        draw.line([(0, row), (width, row)], fill=_rgb(deep + 85 * light + wave))
     for _ in range(int(rng.integers(2, 6))):
         size = float(rng.uniform(0.10, 0.30)) * height
         x, y = float(rng.uniform(0.1, 0.9)) * width, horizon + float(rng.uniform(0.05, 0.75)) * (height - horizon)
@@ -76,7 +77,10 @@ def stamp(number: int, width: int = 900, height: int = 1100) -> Image.Image:
     picture.paste(Image.composite(Image.new("RGB", motif.size, (246, 240, 224)), ink, grey), (2 * edge, 2 * edge))
     draw.rectangle([2 * edge, 2 * edge, width - 2 * edge - 1, height - 4 * edge - 1], outline=(40, 35, 35), width=4)
     for bar in range(int(rng.integers(2, 7))):
-        draw.rectangle([2 * edge + bar * 60, height - int(3.4 * edge), 2 * edge + bar * 60 + 36, height - 2 * edge], fill=_rgb(rng.integers(20, 120, 3)))
+        draw.rectangle(
+            [2 * edge + bar * 60, height - int(3.4 * edge), 2 * edge + bar * 60 + 36, height - 2 * edge],
+            fill=_rgb(rng.integers(20, 120, 3)),
+        )
     return _grain(picture, rng)
 
 
@@ -95,7 +99,9 @@ def flower(number: int, width: int = 1000, height: int = 1000) -> Image.Image:
             angle = 2 * math.pi * petal / petals + number
             px, py, r = x + radius * 0.62 * math.cos(angle), y + radius * 0.62 * math.sin(angle), radius * 0.42
             draw.ellipse([px - r, py - r, px + r, py + r], fill=colour, outline=(60, 40, 60), width=3)
-        draw.ellipse([x - radius * 0.3, y - radius * 0.3, x + radius * 0.3, y + radius * 0.3], fill=(240, 200, 60), outline=(90, 60, 20), width=3)
+        draw.ellipse(
+            [x - radius * 0.3, y - radius * 0.3, x + radius * 0.3, y + radius * 0.3], fill=(240, 200, 60), outline=(90, 60, 20), width=3
+        )
     return _grain(picture, rng)
 
 
@@ -114,7 +120,7 @@ def _sun(draw: ImageDraw.ImageDraw, rng: np.random.Generator, width: int, height
     draw.ellipse([x - r, y - r, x + r, y + r], fill=(255, 240, 190))
 
 
-def _ridge(rng: np.random.Generator, width: int, tall: float, rough: float) -> np.ndarray:
+def _ridge(rng: np.random.Generator, width: int, tall: float, rough: float) -> Any:
     """Return a line of heights by midpoint displacement."""
     line, spread = rng.uniform(0, 1, 2), 0.6
     while len(line) < width:
@@ -126,7 +132,7 @@ def _ridge(rng: np.random.Generator, width: int, tall: float, rough: float) -> n
     return (line - line.min()) / max(float(np.ptp(line)), 1e-6) * tall
 
 
-def _snow(draw: ImageDraw.ImageDraw, line: np.ndarray, limit: float) -> None:
+def _snow(draw: ImageDraw.ImageDraw, line: Any, limit: float) -> None:
     for x, y in enumerate(line):
         if y < limit:
             draw.line([(x, float(y)), (x, float(y + (limit - y) * (0.55 + 0.25 * math.sin(x * 0.17))))], fill=(240, 244, 250))
@@ -136,8 +142,14 @@ def _boat(draw: ImageDraw.ImageDraw, rng: np.random.Generator, x: float, y: floa
     hull = [(x - size * 0.6, y), (x + size * 0.6, y), (x + size * 0.4, y + size * 0.24), (x - size * 0.4, y + size * 0.24)]
     draw.polygon(hull, fill=_rgb(rng.integers(20, 160, 3)))
     draw.line([(x, y), (x, y - size * 1.25)], fill=(60, 40, 25), width=max(3, int(size / 28)))
-    draw.polygon([(x + size * 0.05, y - size * 1.2), (x + size * 0.05, y - size * 0.08), (x + size * 0.58, y - size * 0.08)], fill=_rgb(rng.integers(180, 256, 3)))
-    draw.polygon([(x - size * 0.05, y - size * 1.0), (x - size * 0.05, y - size * 0.08), (x - size * 0.45, y - size * 0.08)], fill=_rgb(rng.integers(150, 250, 3)))
+    draw.polygon(
+        [(x + size * 0.05, y - size * 1.2), (x + size * 0.05, y - size * 0.08), (x + size * 0.58, y - size * 0.08)],
+        fill=_rgb(rng.integers(180, 256, 3)),
+    )
+    draw.polygon(
+        [(x - size * 0.05, y - size * 1.0), (x - size * 0.05, y - size * 0.08), (x - size * 0.45, y - size * 0.08)],
+        fill=_rgb(rng.integers(150, 250, 3)),
+    )
 
 
 def _grain(picture: Image.Image, rng: np.random.Generator) -> Image.Image:

@@ -26,7 +26,9 @@ if [ ${#missing[@]} -gt 0 ]; then
     if [ "$(id -u)" -eq 0 ]; then become=(); elif command -v sudo >/dev/null; then become=(sudo); else
         die "these packages are missing, and you are not root: $(basename -a "${missing[@]}" | tr '\n' ' ')"
     fi
-    "${become[@]}" dpkg -i "${missing[@]}" >/dev/null || die "dpkg could not install them; nothing else was changed"
+    # apt puts local packages into the right order and asks no network for them
+    "${become[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends -o APT::Sandbox::User=root -o Dpkg::Use-Pty=0 \
+        install "${missing[@]}" >/dev/null </dev/null || die "the Debian packages could not be installed (see above); $target was not made"
 fi
 
 python=${PYTHON:-$tag}

@@ -27,10 +27,11 @@ if command -v apt-get >/dev/null; then
     echo "bundle: Debian packages" >&2
     wanted=(bubblewrap libarchive13 libmagic1 libjpeg62-turbo util-linux)
     [ "$($python -c 'import sys; print(sys.base_prefix)')" = /usr ] && wanted+=(python3 python3-venv)
-    # what they need, but for what every Debian has (essential and required packages)
+    # all that they need on a machine that has nothing, as apt resolves it, but for what every Debian has
     required=$(dpkg-query -W -f='${Priority} ${Essential} ${Package}\n' | awk '$1 == "required" || $2 == "yes" {print $NF}')
-    mapfile -t names < <(apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces \
-        --no-enhances "${wanted[@]}" | grep -E '^[a-z0-9]' | grep -vE ':(i386|armhf)$' | sort -u | grep -vxF "$required" || true)
+    mapfile -t names < <(apt-get -s -q -o Dir::State::status=/dev/null --no-install-recommends install "${wanted[@]}" 2>.make/bundle.log |
+        awk '$1 == "Inst" {print $2}' | sort -u | grep -vxF "$required")
+    [ ${#names[@]} -gt 4 ] || { tail -3 .make/bundle.log >&2; die "apt does not know the packages; run apt-get update first"; }
     here=$PWD
     (cd "$bundle/debian" && apt-get -q -o APT::Sandbox::User="$(id -un)" download "${names[@]}") >.make/bundle.log 2>&1 ||
         { tail -3 "$here/.make/bundle.log" >&2; die "the Debian packages could not be fetched; run apt-get update first"; }

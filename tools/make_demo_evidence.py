@@ -78,7 +78,9 @@ def camera(taken: str, north: float, east: float) -> Image.Exif:
     exif = Image.Exif()
     exif[271], exif[272], exif[305] = "Demo", "Pinhole 1", "drawings.py"
     exif.get_ifd(0x8769).update({0x9003: taken, 0x9011: "+02:00", 0xA431: "DEMO-000123"})
-    exif.get_ifd(0x8825).update({1: "N", 2: (float(int(north)), (north % 1) * 60, 0.0), 3: "E", 4: (float(int(east)), (east % 1) * 60, 0.0)})
+    exif.get_ifd(0x8825).update(
+        {1: "N", 2: (float(int(north)), (north % 1) * 60, 0.0), 3: "E", 4: (float(int(east)), (east % 1) * 60, 0.0)}
+    )
     return exif
 
 
@@ -122,8 +124,8 @@ def laptop(work: Path, target: Path, truth: Truth) -> None:
     fixed = {**os.environ, "E2FSPROGS_FAKE_TIME": str(DAY + 86_400)}
     uuid = "5afe1196-0000-4000-8000-000000000001"
     tool("mke2fs", "-q", "-t", "ext4", "-L", "laptop", "-U", uuid, "-E", f"hash_seed={uuid}", "-d", str(root), str(image), env=fixed)
-    for path in gone:
-        tool("debugfs", "-w", "-R", f"rm /{path}", str(image), env=fixed)
+    for name in gone:
+        tool("debugfs", "-w", "-R", f"rm /{name}", str(image), env=fixed)
     if shutil.which("ewfacquirestream"):
         with image.open("rb") as stream:
             facts = ("-C", "harbour", "-D", "laptop of the demo", "-e", "demo", "-E", "2016-041-A", "-N", "made by code")
@@ -147,7 +149,7 @@ def _laptop_files(root: Path, truth: Truth) -> list[str]:
     nested = _zip({"letter.txt": b"The stamps are in the other archive.\n", "stamps.zip": _zip({"inner/stamp.jpg": drawn("stamp", 7)})})
     truth.known["stamps.zip/inner/stamp.jpg"] = truth.inside["stamps.zip/inner/stamp.jpg"] = sha256(drawn("stamp", 7))
     put(root, f"{home}/Documents/archive.zip", nested, 22)
-    put(root, f"{home}/Documents/notes.txt", "Sails, paint, 40 m rope. Ask at the harbour on Friday.\n".encode(), 23)
+    put(root, f"{home}/Documents/notes.txt", b"Sails, paint, 40 m rope. Ask at the harbour on Friday.\n", 23)
     put(root, f"{home}/Documents/damaged.jpg", drawn("flower", 9)[:40_000], 24)
     put(root, f"{home}/Documents/photo.jpg", b"This is text that calls itself a picture.\n", 25)
     put(root, f"{home}/Mail/inbox.eml", _mail(), 26)
@@ -264,7 +266,8 @@ def _bytes_of_known() -> list[bytes]:
 def _vics(path: Path, contents: list[bytes]) -> None:
     """Write a VICS 2.0 list. Category 4 is `Comparison Images`: nothing here is a picture of anything but boats."""
     media = [
-        {"MediaID": n, "Category": 4, "MD5": _hex("md5", c), "SHA1": _hex("sha1", c), "MediaSize": len(c)} for n, c in enumerate(contents, 1)
+        {"MediaID": n, "Category": 4, "MD5": _hex("md5", c), "SHA1": _hex("sha1", c), "MediaSize": len(c)}
+        for n, c in enumerate(contents, 1)
     ]
     context = "http://github.com/VICSDATAMODEL/ProjectVic/DataModels/2.0.xml/US/$metadata#Media"
     path.write_text(json.dumps({"@odata.context": context, "value": media}, indent=1) + "\n")
@@ -301,7 +304,15 @@ def _nsrl(path: Path) -> None:
         )
         for n in range(200):
             data = system_file(n)
-            row = (_hex("sha256", data), _hex("sha1", data), _hex("md5", data), f"{zlib.crc32(data):08X}", f"part-{n:02d}.dat", len(data), 1)
+            row = (
+                _hex("sha256", data),
+                _hex("sha1", data),
+                _hex("md5", data),
+                f"{zlib.crc32(data):08X}",
+                f"part-{n:02d}.dat",
+                len(data),
+                1,
+            )
             db.execute("INSERT INTO FILE VALUES (?, ?, ?, ?, ?, ?, ?)", row)
 
 

@@ -121,7 +121,9 @@ def tables_page() -> str:
     ]
     for name, columns in records.TABLES.items():
         parts.append(f"## {name}\n\n{WHAT[name]} In {WHERE[name]}.\n")
-        parts.append("| column | type | what it says |\n|---|---|---|\n" + "\n".join(f"| `{c.name}` | {c.type} | {c.doc} |" for c in columns) + "\n")
+        parts.append(
+            "| column | type | what it says |\n|---|---|---|\n" + "\n".join(f"| `{c.name}` | {c.type} | {c.doc} |" for c in columns) + "\n"
+        )
     slots = ", ".join(f"{n} `{t}`" for n, t in enumerate(records.TRANSFORMS))
     parts.append(f"Slots of `pdq_transforms`, from 0: {slots}. `rotate90` is counter-clockwise, `flipx` upside down, `flipy` left-right.\n")
     return "\n".join(parts)

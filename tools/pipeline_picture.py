@@ -46,7 +46,9 @@ def pipeline_svg() -> str:
     ]
     first, last = (_x(n) for n in WALLED)
     parts.append(f'<rect class="wall" x="{first - GAP + 6}" y="22" width="{last + BOX - first + GAP}" height="{HEIGHT + 74}" rx="10"/>')
-    parts.append(f'<text class="wall-text" x="{(first + last + BOX) / 2 - 15}" y="41">sandbox: no network, no files, no new processes</text>')
+    parts.append(
+        f'<text class="wall-text" x="{(first + last + BOX) / 2 - 15}" y="41">sandbox: no network, no files, no new processes</text>'
+    )
     for number, step in enumerate(STEPS):
         parts += _step(number, *step)
     parts += _below(width)

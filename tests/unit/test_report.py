@@ -37,25 +37,46 @@ class MadeCase:
 
     def exhibit(self, label: str, scope: Scope | None = None, path: str = "/evidence/phone") -> None:
         """Add a folder as an exhibit."""
-        made = Exhibit(label=label, form="folder", parts=(Part(path=path, size=0, mtime=0),), added="2026-01-02T03:04:05Z", scope=scope or Scope())
+        made = Exhibit(
+            label=label, form="folder", parts=(Part(path=path, size=0, mtime=0),), added="2026-01-02T03:04:05Z", scope=scope or Scope()
+        )
         self.case.write_exhibit(made)
         self.exhibits[label] = made
         self.rows[label] = {name: [] for name in TABLES}
-        self.case.ledger.append("collect", command="safelight add", exhibit=label, form="folder", parts=[{"path": path, "size": 0, "sha256": None}])
+        self.case.ledger.append(
+            "collect", command="safelight add", exhibit=label, form="folder", parts=[{"path": path, "size": 0, "sha256": None}]
+        )
 
-    def item(self, label: str, path: str, data: bytes | None = b"", kind: str = "image", exif: dict[str, Any] | None = None, **more: Any) -> bytes:
+    def item(
+        self, label: str, path: str, data: bytes | None = b"", kind: str = "image", exif: dict[str, Any] | None = None, **more: Any
+    ) -> bytes:
         """Add an item with its content and, for a picture, its facts; return its SHA-256."""
         rows = self.rows[label]
         sha256 = hashlib.sha256(data).digest() if data is not None else None
         key = hashlib.sha256(f"{label} {len(rows['items'])}".encode()).digest()[:16]
-        base = {"item_id": key, "exhibit": label, "source": 1, "ordinal": len(rows["items"]), "member": 0, "origin": f"folder/{len(rows['items'])}"}
-        base |= {"path_raw": path.encode("utf-8", "surrogateescape"), "path": path, "size": len(data or b""), "state": "live", "type": "file"}
+        base = {
+            "item_id": key,
+            "exhibit": label,
+            "source": 1,
+            "ordinal": len(rows["items"]),
+            "member": 0,
+            "origin": f"folder/{len(rows['items'])}",
+        }
+        base |= {
+            "path_raw": path.encode("utf-8", "surrogateescape"),
+            "path": path,
+            "size": len(data or b""),
+            "state": "live",
+            "type": "file",
+        }
         rows["items"].append({**base, "time_basis": "utc", "reader": "os", "readable": True, "sha256": sha256, **more})
         if data is not None and sha256 not in {c["sha256"] for c in rows["contents"]}:
             digests = {"sha256": sha256, "sha1": hashlib.sha1(data).digest(), "md5": hashlib.md5(data).digest(), "size": len(data)}
             rows["contents"].append({**digests, "media_type": f"{kind}/x", "kind": kind, "typed_by": "signature"})
             if kind == "image":
-                places = {"pack": 0, "protected_at": 0, "drawing_at": 1000, "small_at": 2000} | {f"{n}_size": len(p) for n, p in PICTURES.items()}
+                places = {"pack": 0, "protected_at": 0, "drawing_at": 1000, "small_at": 2000} | {
+                    f"{n}_size": len(p) for n, p in PICTURES.items()
+                }
                 rows["pictures"].append({"sha256": sha256, "width": 8, "height": 6, "complete": True, **places, **(exif or {})})
         return sha256 or b""
 
@@ -64,8 +85,16 @@ class MadeCase:
         rows, key = self.rows[label], None
         if item is not None:
             key = rows["items"][item]["item_id"]
-        place = {"ordinal": -1 if item is None else item, "member": 0, "number": len(rows["problems"]), "item_id": key, "origin": f"folder/{item}"}
-        rows["problems"].append({"exhibit": label, "source": 1, "step": "extract", "kind": kind, "reason": reason, "complete": True, **place, **more})
+        place = {
+            "ordinal": -1 if item is None else item,
+            "member": 0,
+            "number": len(rows["problems"]),
+            "item_id": key,
+            "origin": f"folder/{item}",
+        }
+        rows["problems"].append(
+            {"exhibit": label, "source": 1, "step": "extract", "kind": kind, "reason": reason, "complete": True, **place, **more}
+        )
 
     def finish(self, matches: list[dict[str, Any]] | None = None, end: bool = True) -> Case:
         """Write facts, matches, stacks, a pack of renditions and the ledger."""
@@ -81,7 +110,14 @@ class MadeCase:
 
     def _facts(self, label: str) -> None:
         ledger, rows, facts = self.case.ledger, self.rows[label], self.case.facts
-        volume = {"exhibit": label, "source": 1, "volume": "folder", "filesystem": "folder", "entries_walk": len(rows["items"]), "readers": "os"}
+        volume = {
+            "exhibit": label,
+            "source": 1,
+            "volume": "folder",
+            "filesystem": "folder",
+            "entries_walk": len(rows["items"]),
+            "readers": "os",
+        }
         listed = facts / "list-1" / label
         files = {"volumes.parquet": write(listed / "volumes.parquet", "volumes", [volume])}
         files |= {"problems.parquet": write(listed / "problems.parquet", "problems", [])}
@@ -104,7 +140,9 @@ class MadeCase:
     def _matches(self, matches: list[dict[str, Any]]) -> None:
         named = {(m["set"], m.get("version", "1"), m["as"]) for m in matches}
         for number, (name, version, as_) in enumerate(sorted(named)):
-            own = [{"version": "1", "transform": "identity", "form": "full", "distance": 0, "entry": 1, "method": "md5", **m} for m in matches]
+            own = [
+                {"version": "1", "transform": "identity", "form": "full", "distance": 0, "entry": 1, "method": "md5", **m} for m in matches
+            ]
             own = [m for m in own if (m["set"], m["version"], m["as"]) == (name, version, as_)]
             files = {"matches.parquet": write(self.case.folder / "matches" / f"s{number}" / "matches.parquet", "matches", own)}
             said = {"set": name, "version": version, "as": as_, "source_sha256": "ab" * 32, "distance": 31, "quality_gate": 50}
@@ -114,9 +152,13 @@ class MadeCase:
 
     def _stacks(self) -> None:
         pictures = sorted({p["sha256"] for rows in self.rows.values() for p in rows["pictures"]})
-        rows = [{"sha256": p, "stack": pictures[0] if n < 2 else p, "distance": 0, "size": 2 if n < 2 else 1} for n, p in enumerate(pictures)]
+        rows = [
+            {"sha256": p, "stack": pictures[0] if n < 2 else p, "distance": 0, "size": 2 if n < 2 else 1} for n, p in enumerate(pictures)
+        ]
         files = {"stacks.parquet": write(self.case.folder / "stacks" / "stack-1" / "stacks.parquet", "stacks", rows)}
-        self.case.ledger.append("stack", pictures=len(rows), stacks=1, distance=31, quality_gate=50, folder="stacks/stack-1", files=files, key="k")
+        self.case.ledger.append(
+            "stack", pictures=len(rows), stacks=1, distance=31, quality_gate=50, folder="stacks/stack-1", files=files, key="k"
+        )
 
 
 def write(path: Path, table: str, rows: list[dict[str, Any]]) -> list[Any]:
@@ -131,9 +173,7 @@ def write(path: Path, table: str, rows: list[dict[str, Any]]) -> list[Any]:
 
 def report(made: MadeCase, target: Path, *words: str) -> str:
     """Run the command in this process and return the document."""
-    command.command.main(
-        [str(made.case.folder), "--output", str(target), "--library", str(made.library), *words], standalone_mode=False
-    )
+    command.command.main([str(made.case.folder), "--output", str(target), "--library", str(made.library), *words], standalone_mode=False)
     return target.read_text("utf-8")
 
 
@@ -147,9 +187,11 @@ def text_of(page: str) -> str:
 def made(tmp_path: Path) -> MadeCase:
     """Two exhibits, one with a scope; a content in an illegal set, one in two sets, a deleted one, problems, pictures."""
     made = MadeCase(tmp_path)
-    made.exhibit("A")
+    made.exhibit("A", path="/evidence/of-a")
     made.exhibit("B", Scope(order="17/26", kinds=("image",)))
-    bad = made.item("A", "DCIM/one.jpg", b"one", mtime=1_700_000_000_000_000_000, btime=1_600_000_000_000_000_000, exif={"exif_make": "Acme"})
+    bad = made.item(
+        "A", "DCIM/one.jpg", b"one", mtime=1_700_000_000_000_000_000, btime=1_600_000_000_000_000_000, exif={"exif_make": "Acme"}
+    )
     made.item("A", "DCIM/copy.jpg", b"one", state="deleted", time_basis="local?", mtime=1_700_000_000_000_000_000)
     both = made.item("A", "wallpaper.jpg", b"two")
     made.item("A", "new.jpg", b"three")
@@ -190,7 +232,9 @@ def test_figures_are_those_of_status(made: MadeCase, tmp_path: Path) -> None:
     assert {k: status["totals"][k] for k in ("items", "contents", "pictures", "deleted", "members", "bytes", "unread")} == {
         k: facts["totals"][k] for k in ("items", "contents", "pictures", "deleted", "members", "bytes", "unread")
     }
-    assert {**status["known"], "new": status["totals"]["new"]} == {k: v["contents"] for k, v in facts["counts"]["total"].items() if v["contents"]}
+    assert {**status["known"], "new": status["totals"]["new"]} == {
+        k: v["contents"] for k, v in facts["counts"]["total"].items() if v["contents"]
+    }
     assert facts["totals"]["contents"] == sum(v["contents"] for v in facts["counts"]["total"].values())
     assert facts["totals"]["with_content"] == sum(v["items"] for v in facts["counts"]["total"].values())
     assert facts["totals"]["items"] == sum(v["items"] for by in facts["counts"]["exhibits"].values() for v in by.values()) + 1  # unread.doc
@@ -227,11 +271,25 @@ def test_scope_hides_items_and_their_problems(made: MadeCase, tmp_path: Path) ->
     assert "2 problems of 2 kinds" in text
 
 
+def test_a_problem_of_no_item_is_shown(tmp_path: Path) -> None:
+    """A place that never became an item is not lost where another exhibit has a scope; the count is that of all problems."""
+    made = MadeCase(tmp_path)
+    made.exhibit("A")
+    made.exhibit("B", Scope(order="17/26", kinds=("image",)))
+    made.item("A", "a.zip", b"zip", kind="archive")
+    made.problem("A", "limit.depth", "not looked into", 0, item_id=bytes(16), member=4)
+    made.finish()
+    text = text_of(report(made, tmp_path / "r.html"))
+    assert "not looked into" in text
+    assert "1 problem of 1 kind " in text
+
+
 def test_one_exhibit_only(made: MadeCase, tmp_path: Path) -> None:
     """With --exhibit nothing of another exhibit is in the file; an unknown label is wrong use."""
     page = report(made, tmp_path / "b.html", "--exhibit", "B")
     assert "Exhibit <bdi" in page
     assert "DCIM" not in page
+    assert "/evidence/of-a" not in page
     assert "BitLocker" not in page
     with pytest.raises(Usage, match="there are: A, B"):
         report(made, tmp_path / "c.html", "--exhibit", "C")
@@ -329,7 +387,9 @@ def test_a_changed_pack_is_not_shown_from(made: MadeCase, tmp_path: Path) -> Non
     assert 1 == report(made, tmp_path / "b.html", "--pictures", "--exhibit", "B").count("<img")
 
 
-@pytest.mark.parametrize("place", [{"protected_at": 10**9}, {"protected_at": -1}, {"protected_size": 5}, {"protected_size": 10**9}, {"pack": 7}])
+@pytest.mark.parametrize(
+    "place", [{"protected_at": 10**9}, {"protected_at": -1}, {"protected_size": 5}, {"protected_size": 10**9}, {"pack": 7}]
+)
 def test_renditions_are_read_within_bounds(tmp_path: Path, place: dict[str, Any]) -> None:
     """A rendition whose place is outside of its pack, or that is no whole JPEG, is not shown."""
     made = MadeCase(tmp_path)
@@ -388,7 +448,9 @@ def test_the_ledger_is_folded_and_bounded(tmp_path: Path, monkeypatch: pytest.Mo
     made = MadeCase(tmp_path)
     made.exhibit("A")
     for shard in range(40):
-        made.case.ledger.append("shard", exhibit="A", step="extract-1", shard=shard, files={}, counts={"items": 10, "bytes": 5, "problems": 1})
+        made.case.ledger.append(
+            "shard", exhibit="A", step="extract-1", shard=shard, files={}, counts={"items": 10, "bytes": 5, "problems": 1}
+        )
     past = history.History(made.case)
     assert ["new", "collect", "shard"] == [r.what for r in past.first_rows]
     assert (3, 42) == (past.first_rows[2].first, past.first_rows[2].last)

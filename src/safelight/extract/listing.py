@@ -46,6 +46,16 @@ def open_parts(exhibit: Exhibit) -> tuple[list[bytes], list[int]]:
     return names, descriptors
 
 
+def open_folder(exhibit: Exhibit) -> Folder:
+    """Return a folder exhibit. Raise `Refused` where it is not there: its files are not to be called unreadable then."""
+    root = Path(exhibit.parts[0].path)
+    if not root.is_dir():
+        raise Refused(
+            f"{root}, exhibit {exhibit.key}, is not there (is its medium mounted?). The case is unharmed; bring it back and run again."
+        )
+    return Folder(root)
+
+
 def open_image(worker: Sandbox, exhibit: Exhibit) -> protocol.Opened:
     """Open an image exhibit in a worker. Raise `RequestFailed` or `WorkerDied`."""
     names, descriptors = open_parts(exhibit)
@@ -75,7 +85,7 @@ Found = tuple[str, Entry] | Problem | protocol.Volume | protocol.End
 
 
 def _folder(exhibit: Exhibit) -> Iterator[Found]:
-    folder = Folder(Path(exhibit.parts[0].path))
+    folder = open_folder(exhibit)
     yield from folder.listing()
     yield protocol.Volume("folder", "folder", "", 0, folder.accounts.bytes_covered or 0, folder.accounts)
 

@@ -16,8 +16,7 @@ import pyarrow.parquet as pq
 
 from safelight.case import Case, Exhibit
 from safelight.durable import folder_atomically, sync_file, sync_folder
-from safelight.evidence.folder import Folder
-from safelight.extract.listing import open_image
+from safelight.extract.listing import open_folder, open_image
 from safelight.extract.rows import Answers, InvalidAnswer, ShardTables
 from safelight.facts.layout import Layout
 from safelight.sandbox import limits, protocol
@@ -145,7 +144,7 @@ class _Runner:
 
     def __init__(self, case: Case, exhibit: Exhibit, job: ShardJob, tables: ShardTables) -> None:
         self.case, self.exhibit, self.job, self.tables = case, exhibit, job, tables
-        self.folder = Folder(Path(exhibit.parts[0].path)) if exhibit.form == "folder" else None
+        self.folder = open_folder(exhibit) if exhibit.form == "folder" else None
 
     def run(self, rows: list[dict[str, Any]], careful: dict[int, tuple[str, str]] | None = None) -> tuple[int, _Death | None]:
         """Extract some rows; return how many are complete and, where the worker died, how."""

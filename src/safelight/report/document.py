@@ -24,7 +24,7 @@ from safelight.access import Gate
 from safelight.case import Case, Exhibit
 from safelight.durable import TEMPORARY, sync_folder
 from safelight.errors import Refused, Usage
-from safelight.ledger import versions, who
+from safelight.ledger import who
 from safelight.match.library import Library
 from safelight.report import custody, matched, stacked, unread, view, wording
 from safelight.report.history import History
@@ -64,7 +64,7 @@ def gather(gate: Gate, checked: custody.Checked, wish: Wish) -> dict[str, Any]:
     import duckdb
 
     chosen = _chosen(gate, wish.exhibit)
-    past, sets = History(gate.case), Library(wish.library).list()
+    past, sets = History(gate.case, wish.exhibit), Library(wish.library).list()
     try:
         return {
             "case": {"id": gate.case.id, "title": str(gate.case.settings["title"]), "created": str(gate.case.settings["created"])},
@@ -75,7 +75,6 @@ def gather(gate: Gate, checked: custody.Checked, wish: Wish) -> dict[str, Any]:
             "exhibit": wish.exhibit,
             "checked": checked,
             "past": past,
-            "programs_now": versions(),
             "exhibits": custody.exhibits(chosen, past),
             **_facts(gate, wish, chosen, past, sets, checked.packs),
         }

@@ -35,9 +35,10 @@ class Row(msgspec.Struct, kw_only=True):
 
 
 class History:
-    """The ledger of a case, read once from its first line to its last."""
+    """The ledger of a case, read once from its first line to its last. With `only`, rows on other exhibits say no more than that."""
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, case: Case, only: str | None = None) -> None:
+        self._only = only
         self.entries = 0
         self.head = ""
         self.created = ""
@@ -101,15 +102,22 @@ class History:
 
     def _row(self, e: dict[str, Any]) -> None:
         what, at = str(e["what"]), str(e["at"])
-        fold = (what, str(e["who"]), str(e.get("exhibit", "")), str(e.get("step", "")), str(e.get("shows", ""))) if what in FOLDED else ()
+        fold: tuple[str, ...] = (
+            (what, str(e["who"]), str(e.get("exhibit", "")), str(e.get("step", "")), str(e.get("shows", ""))) if what in FOLDED else ()
+        )
+        elsewhere = bool(self._only and e.get("exhibit") and str(e["exhibit"]).split("~")[0] != self._only)
+        if elsewhere:
+            what, fold = "other exhibit", ("other exhibit", str(e["who"]))
         before = self.last_rows[-1] if self.last_rows else self.first_rows[-1] if self.first_rows else None
         if before is not None and fold and before.fold == fold:
             before.last, before.until = self.entries, at
-            _add(before, e)
+            if not elsewhere:
+                _add(before, e)
             return
         row = Row(first=self.entries, last=self.entries, at=at, until=at, who=str(e["who"]), what=what, about="", fold=fold)
-        row.about, row.command = about(e), str(e.get("command", ""))
-        _add(row, e)
+        if not elsewhere:
+            row.about, row.command = about(e), str(e.get("command", ""))
+            _add(row, e)
         self.rows_in_all += 1
         (self.first_rows if len(self.first_rows) < ROWS // 2 else self.last_rows).append(row)
 
@@ -138,7 +146,8 @@ def about(e: dict[str, Any]) -> str:
             return f"{e['exhibit']}: {e['words']}"
         case "run":
             s = e["settings"]
-            return f"{'in' if s['walls'] else 'WITHOUT'} the sandbox; {s['only']}; PDQ distance {s['distance']}; {s['workers']} worker(s)"
+            workers = s.get("cluster") or f"{s.get('workers')} worker(s)"
+            return f"{'in' if s['walls'] else 'WITHOUT'} the sandbox; {s.get('only')}; PDQ distance {s.get('distance')}; {workers}"
         case "run-end":
             return "the run came to its end"
         case "list":

@@ -52,7 +52,8 @@ def illegal(gate: Gate) -> list[dict[str, Any]]:
     )
     contents = gate.rows(
         """
-        select n.number, k.doubtful, c.*, p.* exclude (sha256), s.stack, s.size as stack_size
+        select n.number, n.sha256, k.doubtful, c.md5, c.size, c.media_type, p.width, p.height, p.complete, p.exif_make, p.exif_model, p.exif_serial,
+            p.exif_taken, p.exif_taken_basis, p.exif_gps_lat, p.exif_gps_lon, s.size as stack_size
         from chosen n join known_as k using (sha256) left join contents c using (sha256) left join pictures p using (sha256)
         left join stacks s using (sha256) order by n.number
         """

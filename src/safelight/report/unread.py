@@ -15,8 +15,13 @@ from safelight.report.wording import count
 PLACES = 200
 """Places of one kind of problem that are printed; the others are counted, with the command that lists them."""
 
-_VISIBLE = "(p.item_id is null or p.item_id in (select item_id from shown))"
-"""A problem of an item outside of the scope is not shown; one of a volume or container always is."""
+_HIDDEN = "p.item_id is null or p.item_id not in (select item_id from items where item_id not in (select item_id from shown))"
+"""A problem of an item outside of the scope is not shown; one of a volume, or of a place that became no item, always is."""
+
+
+def _within(gate: Gate, exhibit: str | None) -> str:
+    conditions = [f"p.exhibit = {quoted(exhibit)}"] if exhibit else []
+    return " and ".join(conditions + ([f"({_HIDDEN})"] if gate.scoped else [])) or "true"
 
 
 def problems(gate: Gate, exhibit: str | None) -> list[dict[str, Any]]:
@@ -24,7 +29,7 @@ def problems(gate: Gate, exhibit: str | None) -> list[dict[str, Any]]:
 
     Problems below one listed entry (the members of an archive) with the same reason are one place; its `n` says how many they are.
     """
-    only = f"{_VISIBLE} and p.exhibit = {quoted(exhibit)}" if exhibit else _VISIBLE
+    only = _within(gate, exhibit)
     kinds = gate.rows(
         f"select kind, count(*) n, count(*) filter (not complete) open, count(distinct item_id) items from problems p where {only} "
         "group by kind order by n desc, kind"

@@ -51,14 +51,23 @@ def totals(gate: Gate) -> dict[str, int]:
 
 def counts(gate: Gate) -> dict[str, Any]:
     """Return contents, pictures and items by what they count as: in total and by exhibit."""
-    per = """
-        select {exhibit} known, count(distinct i.sha256) contents, count(distinct i.sha256) filter (c.kind = 'image') pictures, count(*) items
-        from shown i join known_as k using (sha256) left join contents c using (sha256) group by all
-    """
-    total = {r["known"]: r for r in gate.rows(per.format(exhibit=""))}
+    total = {
+        r["known"]: {**r, "items": 0}
+        for r in gate.rows(
+            "select known, count(*) contents, count(*) filter (kind = 'image') pictures from known_as left join contents using (sha256) group by 1"
+        )
+    }
+    rows = gate.rows(
+        """
+        select p.exhibit, k.known, count(*) contents, count(*) filter (c.kind = 'image') pictures, sum(p.items)::bigint as items
+        from (select exhibit, sha256, count(*) as items from shown where sha256 is not null group by 1, 2) p
+        join known_as k using (sha256) left join contents c using (sha256) group by all order by p.exhibit
+        """
+    )
     by_exhibit: dict[str, dict[str, dict[str, Any]]] = {}
-    for row in gate.rows(per.format(exhibit="i.exhibit,") + " order by i.exhibit"):
+    for row in rows:
         by_exhibit.setdefault(row["exhibit"], {})[row["known"]] = row
+        total[row["known"]]["items"] += row["items"]
     empty = {"contents": 0, "pictures": 0, "items": 0}
     return {
         "total": {k: total.get(k, empty) for k in KNOWN},

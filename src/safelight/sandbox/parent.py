@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -49,6 +50,12 @@ class Sandbox:
 
     def __init__(self, profile: str = "full", walls: bool = True, readable: Path | None = None) -> None:
         self.cpu_ms = 0
+        for last in (False, False, True):  # one that is killed while it starts has read nothing: start another
+            self._start(profile, walls, readable)
+            if self._ready(last):
+                return
+
+    def _start(self, profile: str, walls: bool, readable: Path | None) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         filter_fd = _filter_fd() if walls else -1
         entry = ["-m", "safelight.sandbox.child", str(theirs.fileno()), profile]
@@ -68,20 +75,23 @@ class Sandbox:
                 os.close(filter_fd)
         ours.settimeout(limits.WALL_SILENCE_S)
         self._channel = protocol.Channel(ours, protocol.Answer)
-        self._await_ready()
 
-    def _await_ready(self) -> None:
+    def _ready(self, last: bool) -> bool:
+        """Wait for the first word of the worker. False: it was killed, and this was not the last try. Raise `Refused`."""
         try:
             ready = self._channel.receive()
         except (OSError, protocol.BadFrame) as e:
             ready = e
-        if not isinstance(ready, protocol.Ready):
-            self.close()
-            said = (self._process.stderr.read() if self._process.stderr else b"").decode(errors="replace").strip()[-800:]
-            raise Refused(
-                f"the sandbox cannot be started: {said or ready}. Nothing was read. Evidence is only opened inside the sandbox; "
-                "install bubblewrap and allow user namespaces, or decide for `--without-sandbox` (it is written to the ledger)."
-            )
+        if isinstance(ready, protocol.Ready):
+            return True
+        self.close()
+        said = (self._process.stderr.read() if self._process.stderr else b"").decode(errors="replace").strip()[-800:]
+        if self._process.returncode == -signal.SIGKILL and not said and not last:
+            return False
+        raise Refused(
+            f"the sandbox cannot be started: {said or ready}. Nothing was read. Evidence is only opened inside the sandbox; "
+            "install bubblewrap and allow user namespaces, or decide for `--without-sandbox` (it is written to the ledger)."
+        )
 
     def __enter__(self) -> Sandbox:
         return self

@@ -101,7 +101,7 @@ def _number(text: bytes) -> float:
 def _ends(head: bytes, tail: bytes, size: int, text: Text, found: list[Found]) -> _Ends:
     """Look at the end of the file: `startxref` and `%%EOF`, and the length that a linearised file states of itself."""
     linear = _LINEAR.search(head[:2048])
-    if linear and int(linear[1]) > size + 64:  # some bytes are lost where line ends are changed
+    if linear and int(linear[1]) > size and b"%%EOF" not in tail[-1024:]:  # programs that change the file leave the old length
         found.append(("truncated", f"the document was made for {int(linear[1])} bytes, the file has {size}"))
         return _Ends(None, True)
     places = list(_START.finditer(tail[-(1 << 20) :]))
@@ -121,16 +121,17 @@ def _ends(head: bytes, tail: bytes, size: int, text: Text, found: list[Found]) -
 
 def _pages(text: Text, found: list[Found]) -> None:
     """Walk the page tree from the catalogue; each node is visited once."""
-    if text.root is None:
+    if not text.roots:
         found.append(("corrupt", "no trailer names the catalogue of the document"))
         return
     objects = pdf_text.objects(text)
-    catalogue = objects.get(text.root)
-    if catalogue is None:
+    catalogues = [objects[root] for root in reversed(text.roots) if root in objects]
+    if not catalogues:
         if not text.encrypted and text.complete:
-            found.append(("corrupt", f"the catalogue (object {text.root}) is not there"))
+            found.append(("corrupt", f"the catalogue (object {text.roots[-1]}) is not there"))
         return
-    first = re.search(rb"/Pages\s{1,20}(\d{1,10})\s+\d{1,5}\s+R", catalogue)
+    pages = re.compile(rb"/Pages\s{1,20}(\d{1,10})\s+\d{1,5}\s+R")
+    first = next(filter(None, map(pages.search, catalogues)), None)
     if first is None:
         found.append(("corrupt", "the catalogue names no pages"))
         return

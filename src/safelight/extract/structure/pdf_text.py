@@ -33,7 +33,11 @@ _FLATE = re.compile(rb"/(?:FlateDecode|Fl)(?!\w)")
 
 @dataclass(slots=True)
 class Text:
-    """`plain`: the windows without streams; `streams`: dictionary and packed bytes; `trailers`: their dictionaries, in order."""
+    """The parts of a file.
+
+    `plain`: the windows without streams; `streams`: dictionary and packed bytes; `trailers`: their dictionaries; `roots`: the
+    objects that they name as catalogue (after changes there may be several); `complete`: all object streams were unpacked.
+    """
 
     plain: bytes = b""
     streams: list[tuple[bytes, memoryview]] = field(default_factory=list)
@@ -41,7 +45,7 @@ class Text:
     unpacked: list[bytes] = field(default_factory=list)
     packed_objects: dict[int, bytes] = field(default_factory=dict)
     complete: bool = True
-    root: int | None = None
+    roots: list[int] = field(default_factory=list)
     encrypted: bool = False
 
 
@@ -68,7 +72,8 @@ def split(windows: list[bytes]) -> Text:
     text.trailers += [dictionary[-4096:] for dictionary, _ in text.streams if b"/XRef" in dictionary][-MAX_TRAILERS:]
     for trailer in text.trailers:
         named = _ROOT.search(trailer)
-        text.root = int(named[1]) if named else text.root
+        if named and int(named[1]) not in text.roots:
+            text.roots.append(int(named[1]))
         text.encrypted = text.encrypted or _ENCRYPT.search(trailer) is not None
     return text
 

@@ -90,7 +90,7 @@ def quoted(name: bytes, most: int = 120) -> str:
     """Return a name out of evidence as one line of printable ASCII in quotes; anything else is escaped, a long one is cut."""
     text = name[: most * 4].decode("utf-8", "backslashreplace")[:most]
     text = _CONTROL.sub(lambda m: m[0].encode("unicode_escape").decode("ascii"), text)
-    return f"'{text}…'" if len(name) > most else f"'{text}'"
+    return f"'{text}...'" if len(name) > most else f"'{text}'"
 
 
 def listed(names: list[bytes], most: int = 3) -> str:

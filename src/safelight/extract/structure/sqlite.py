@@ -60,10 +60,16 @@ class _Database:
         size = struct.unpack_from(">H", header, 16)[0]
         self.page_size = 65536 if size == 1 else size
         self.usable = self.page_size - header[20]
+        # 2 and 3 are UTF-16 in the two orders: texts of the schema are so too
+        self.encoding = {2: "utf-16-le", 3: "utf-16-be"}.get(struct.unpack_from(">I", header, 56)[0])
         changed, self.claimed = struct.unpack_from(">II", header, 24)
         # the size in the header holds only where the writer knew of it (SQLite 3.7.0 and later)
         self.sized = changed == struct.unpack_from(">I", header, 92)[0] and self.claimed > 0
         self.pages = -(-reader.size // self.page_size) if self.page_size else 0
+
+    def text(self, value: bytes) -> bytes:
+        """Return a text of the database in UTF-8."""
+        return value.decode(self.encoding, "replace").encode("utf-8", "replace") if self.encoding else value
 
     def page(self, number: int, what: str) -> _Page | None:
         """Return a b-tree page; note what is wrong with it and return None where it is none."""
@@ -217,9 +223,9 @@ def _schema_row(base: _Database, page: _Page, cell: int) -> _Root | None:
         size = _SIZES.get(kind, (kind - 12) // 2 if kind >= 12 else 0)
         values.append(data[body : min(body + size, end)])
         body += size
-    what, name, root, sql = values[0], values[1], values[3], values[4]
+    what, name, sql = (base.text(values[i]) for i in (0, 1, 4))
     _text_of_schema(base, sql[:MAX_TEXT], name)
-    number = 1 if types[3] == 9 else int.from_bytes(root, "big")
+    number = 1 if types[3] == 9 else int.from_bytes(values[3], "big")
     if what == b"index" and number:
         return _Root(number, INDEX, name, 0)
     if what == b"table" and number:

@@ -1,0 +1,147 @@
+"""What a command costs: CPU seconds of all its processes, wall seconds, peak memory.
+
+The workers of Safelight live in a PID namespace whose first process does not hand their CPU on, so it is not in the rusage of
+the command; the ledger holds it (`worker_cpu_ms`) and it is added here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+
+@dataclass
+class Cost:
+    """CPU seconds of the command and of its sandbox workers, wall seconds, peaks of memory in bytes by role."""
+
+    command: float
+    workers: float = 0.0
+    wall: float = 0.0
+    peaks: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def cpu(self) -> float:
+        return self.command + self.workers
+
+
+def command(*words: str | Path, watch: bool = False, expect: tuple[int, ...] = (0,), **env: str) -> Cost:
+    """Run a command to its end and return its cost; output is thrown away."""
+    began = time.monotonic()
+    with tempfile.TemporaryFile() as err:
+        process = subprocess.Popen(
+            [str(w) for w in words], env={**os.environ, **env}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=err
+        )
+        peaks = dict[str, int]()
+        watcher = _Watcher(process.pid, peaks) if watch else None
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if watcher:
+            watcher.end()
+        if process.returncode not in expect:
+            err.seek(0)
+            raise RuntimeError(f"{words}: exit {process.returncode}\n{err.read().decode(errors='replace')[-2000:]}")
+    return Cost(used.ru_utime + used.ru_stime, 0.0, time.monotonic() - began, peaks)
+
+
+def run(evidence: Path, *options: str, workers: int = 1, watch: bool = False) -> Cost:
+    """Make a case of one exhibit, run it, and return the cost of `safelight run`; the case is removed."""
+    with tempfile.TemporaryDirectory(prefix="safelight-bench-") as place:
+        case, safelight = Path(place) / "bench.case", [sys.executable, "-m", "safelight.cli.main"]
+        quiet = {"SAFELIGHT_LIBRARY": str(Path(place) / "library"), "SAFELIGHT_USER": "bench"}
+        command(*safelight, "new", case, **quiet)
+        command(*safelight, "add", case, evidence, "--exhibit", "A", "--quick", **quiet)
+        words = [*safelight, "run", case, "--workers", str(workers), "-q", *options]
+        cost = command(*words, watch=watch, expect=(0, 1), **quiet)
+        for line in (case / "ledger.jsonl").read_bytes().splitlines():
+            entry = json.loads(line)
+            cost.workers += (entry.get("worker_cpu_ms", 0) + entry.get("counts", {}).get("worker_cpu_ms", 0)) / 1000
+        return cost
+
+
+class _Watcher:
+    """Polls the peak memory (VmHWM) of a process and of all below it, by role, ten times a second."""
+
+    def __init__(self, root: int, peaks: dict[str, int]) -> None:
+        self._root, self._peaks, self._ended = root, peaks, threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._ended.wait(0.1):
+            for pid in _family(self._root):
+                try:
+                    words = Path(f"/proc/{pid}/cmdline").read_bytes()
+                    status = Path(f"/proc/{pid}/status").read_text()
+                except OSError:  # it has ended
+                    continue
+                role = "worker" if b"safelight.sandbox.child" in words else "executor" if b"executors.child" in words else "coordinator"
+                peak = next((int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmHWM")), 0)
+                self._peaks[role] = max(self._peaks.get(role, 0), peak)
+
+
+def _family(root: int) -> list[int]:
+    """Return a process and all below it."""
+    found = [root]
+    for pid in found:
+        try:
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                found += [int(c) for c in (task / "children").read_text().split()]
+        except OSError:  # it has ended
+            continue
+    return found
+
+
+def median(costs: list[Cost]) -> Cost:
+    """Return the run with the median CPU."""
+    return sorted(costs, key=lambda c: c.cpu)[len(costs) // 2]
+
+
+def spread(costs: list[Cost]) -> str:
+    """Return the extremes of CPU as text."""
+    return f"{min(c.cpu for c in costs):.2f}-{max(c.cpu for c in costs):.2f}"
+
+
+def middle(values: list[float]) -> float:
+    return statistics.median(values)
+
+
+def load() -> str:
+    """Return the load average in words."""
+    return "load average {:.1f} {:.1f} {:.1f}".format(*os.getloadavg())
+
+
+def machine() -> str:
+    """Return processor, cores, system, versions and command, for the head of a table."""
+    import ssl
+
+    model = next((x.split(":")[1].strip() for x in Path("/proc/cpuinfo").read_text().splitlines() if x.startswith("model name")), "?")
+    names = ("pyarrow", "duckdb", "numpy", "Pillow", "pytsk3", "zlib-ng")
+    system = f"{os.cpu_count()} x {model}, {platform.system()} {platform.release()}, Python {platform.python_version()}"
+    return "\n".join(
+        [
+            system,
+            ", ".join([ssl.OPENSSL_VERSION.rsplit(" ", 3)[0], *(f"{n} {version(n)}" for n in names)]),
+            f"command: {Path(sys.executable).name} {' '.join(sys.argv)}",
+            load(),
+        ]
+    )
+
+
+def missing(*tools: str) -> list[str]:
+    """Return which of these tools are not installed."""
+    return [t for t in tools if shutil.which(t) is None]

@@ -1,0 +1,64 @@
+"""The executors, each held to the kit: this process, children of this machine, and a Dask cluster of two local workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psutil
+import pytest
+from kits.executor_kit import ExecutorKit, own_children
+
+from safelight.executors import Executor
+from safelight.executors.local import Inline, LocalPool
+
+
+class TestInline(ExecutorKit):
+    """One worker: the process itself."""
+
+    victims_exist = False
+
+    @pytest.fixture
+    def executor(self) -> Executor:
+        return Inline()
+
+
+class TestLocalPool(ExecutorKit):
+    """Persistent children."""
+
+    @pytest.fixture
+    def executor(self) -> Executor:
+        return LocalPool(2)
+
+    def victims(self) -> list[psutil.Process]:
+        return own_children("safelight.executors.child")
+
+
+class TestDask(ExecutorKit):
+    """A cluster of two local workers, each with its own sandbox."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def address(cls) -> Iterator[str]:
+        distributed = pytest.importorskip("distributed", reason="the optional part safelight[cluster] is not installed")
+        with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, memory_limit=0) as cluster:
+            yield cluster.scheduler_address
+
+    @pytest.fixture
+    def executor(self, address: str) -> Executor:
+        from safelight.executors.dask import DaskExecutor
+
+        return DaskExecutor(address, still_s=60)
+
+    def victims(self) -> list[psutil.Process]:
+        return [p for p in own_children("spawn_main") if p.children()]
+
+
+def test_no_scheduler_is_a_refusal() -> None:
+    """An address where nobody answers: a refusal with words, nothing changed."""
+    pytest.importorskip("distributed", reason="the optional part safelight[cluster] is not installed")
+    from safelight.errors import Refused
+    from safelight.executors.dask import DaskExecutor
+    from safelight.extract.shard import ShardJob
+
+    with pytest.raises(Refused, match="no Dask scheduler"):
+        list(DaskExecutor("tcp://127.0.0.1:9").run([ShardJob("x", "A", 0)]))
