@@ -15,7 +15,7 @@ from safelight.evidence.filesystems import open_filesystem
 from safelight.evidence.origin import Step
 from safelight.evidence.source import Accounts, ByteSource, Entry, Image, OpenFileSystem, Partition, Segment, Unreadable
 from safelight.evidence.volumes import scan
-from safelight.evidence.volumes.encryption import identify
+from safelight.evidence.volumes.encryption import identify, is_encrypted
 from safelight.evidence.volumes.shadow import stores
 from safelight.problems import Problem
 
@@ -63,9 +63,14 @@ class DiskImage:
 
     def _volume(self, origin: str, source: ByteSource, offset: int) -> Iterator[tuple[str, Entry] | Problem | VolumeSummary]:
         summary = VolumeSummary(origin, offset, source.size)
+        if words := is_encrypted(source):  # first: some show a small, true file system in front of the encrypted one
+            yield Problem("encrypted", words, origin, False)
         try:
             filesystem = open_filesystem(source)
         except Unreadable as e:
+            if words:
+                yield summary
+                return
             kind, reason = identify(source) or (e.kind, e.reason)
             yield Problem(kind, reason, origin, False)
             yield summary

@@ -98,9 +98,9 @@ def instant(ns: int | None, basis: str | None) -> str:
     return f"{text} {'UTC' if basis in ('utc', 'offset') else 'local?'}"
 
 
-def stamp(text: str | None) -> str:
-    """Return an ISO 8601 time of the ledger to the second, as the report writes times."""
-    return (text or "")[:19].replace("T", " ") + (" UTC" if text else "")
+def stamp(text: str | None, zone: bool = True) -> str:
+    """Return an ISO 8601 time of the ledger to the second, as the report writes times; without the zone where the heading says it."""
+    return (text or "")[:19].replace("T", " ") + (" UTC" if text and zone else "")
 
 
 def cut(text: str | None, longest: int = LONGEST) -> str:

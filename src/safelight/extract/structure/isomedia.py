@@ -20,6 +20,11 @@ MAX_DEPTH = 24
 CONTAINERS = frozenset((b"moov", b"trak", b"mdia", b"minf", b"stbl", b"dinf", b"edts", b"mvex", b"moof", b"traf", b"rmra", b"rmda"))
 """Boxes that hold boxes and nothing else: here a child that does not fit is damage."""
 
+TOP = frozenset(
+    (b"moov", b"moof", b"mdat", b"mfra", b"sidx", b"free", b"skip", b"wide", b"meta", b"uuid", b"udta", b"emsg", b"styp", b"pnot")
+)
+"""Boxes that may stand last in a film; anything else that ends beyond the file is no box but something put behind it."""
+
 LOOSE = frozenset((b"udta", b"meta", b"gmhd", b"tref"))
 """Boxes that hold boxes in most films and other things in some: a child that does not fit ends the walk in silence."""
 
@@ -98,12 +103,13 @@ def _top(film: _Film) -> bool:
         box = film.header(at, size, 0)
         if box is None:
             return False
+        complete = b"moov" in film.seen and film.seen & {b"mdat", b"moof"}
+        if complete and (isinstance(box, str) or (box.claimed > size and box.type not in TOP)):
+            film.found.append(("trailing-data", f"{size - at} bytes behind the last box, at {at}"))
+            return False
         if isinstance(box, str):
-            if b"moov" in film.seen and film.seen & {b"mdat", b"moof"}:
-                film.found.append(("trailing-data", f"{size - at} bytes behind the last box, at {at}"))
-            else:
-                film.found.append(("corrupt", box))
-                film.whole = False
+            film.found.append(("corrupt", box))
+            film.whole = False
             return False
         film.seen.add(box.type)
         if box.claimed > size:

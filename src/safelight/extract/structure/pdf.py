@@ -114,7 +114,8 @@ def _ends(head: bytes, tail: bytes, size: int, text: Text, found: list[Found]) -
     behind = tail[end + 5 :].strip(b"\0 \t\r\n\x1a") if end >= 0 else b""
     if end < 0 or re.search(rb"\d\s+\d{1,5}\s+obj\b", behind[:4096]):
         found.append(("truncated", "the document goes on behind its last %%EOF and has no end" if end >= 0 else "there is no %%EOF"))
-    elif len(behind) >= 16:
+        return _Ends(None, True)
+    if len(behind) >= 16:
         found.append(("trailing-data", f"{len(behind)} bytes behind the end of the document"))
     return _Ends(int(places[-1][1]), False)
 
@@ -161,14 +162,18 @@ def _tables(reader: Reader, found: list[Found], at: int) -> None:
             return
         visited.add(at)
         # startxref of some writers is off by a few bytes, and every reader takes that
-        around = reader.at(max(0, at - 16), 80)
-        table = _TABLE.search(around)
+        near = max(0, at - 16)
+        table = _TABLE.search(reader.at(near, 64))
+        dictionary = b""
+        if table is not None and table[0].startswith(b"xref"):
+            dictionary = _trailer_at(reader, near + table.start())
+        elif table is not None:
+            dictionary = reader.at(near + table.start(), 2048).partition(b"stream")[0]
+            table = table if b"/XRef" in dictionary else None
         if table is None:
             if len(visited) == 1 and at:
                 found.append(("corrupt", f"startxref names {at}, there is no table"))
             return
-        place = max(0, at - 16) + table.start()
-        dictionary = _trailer_at(reader, place) if table[0].startswith(b"xref") else reader.at(place, 2048).partition(b"stream")[0]
         before = re.search(rb"/Prev\s{1,20}(\d{1,15})", dictionary)
         if before is None:
             return
