@@ -102,7 +102,7 @@ packages() { # lock file → installed
     if [ "$1" = requirements.lock ] && ! changed .make/packages requirements-dev.lock && ! changed .make/runtime requirements.lock; then return; fi
     say "installing the Python packages of $1"
     .venv/bin/python -m pip install --quiet --no-input --disable-pip-version-check --require-hashes -r "$1" >.make/pip.log 2>&1 ||
-        { grep -m1 'connection broken' .make/pip.log >&2; grep -v 'WARNING' .make/pip.log | tail -5 >&2; die "the Python packages could not be installed (no network?); all of it is in .make/pip.log"; }
+        { grep -m1 'connection broken' .make/pip.log >&2 || true; grep -v WARNING .make/pip.log | tail -5 >&2 || true; die "the Python packages could not be installed (no network?); all of it is in .make/pip.log"; }
     sha256sum <"$1" >.make/packages
     sha256sum <requirements.lock >.make/runtime
 }

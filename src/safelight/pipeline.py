@@ -47,11 +47,14 @@ def run(case: Case, settings: Settings, progress: Progress) -> None:
         sweep(case.folder)
         ledger = _Past(case)
         case.ledger.append("run", command=settings.command, settings=msgspec.to_builtins(settings), versions=versions())
-        for exhibit in case.exhibits():
-            list_step(case, exhibit, settings, ledger, progress)
-        for exhibit in case.exhibits():
-            extract_step(case, exhibit, settings, ledger, progress)
-            compact_step(case, exhibit, settings, ledger, progress)
+        worked: set[str] = set()
+        while waiting := [e for e in case.exhibits() if e.key not in worked]:  # what is added meanwhile comes next
+            for exhibit in waiting:
+                list_step(case, exhibit, settings, ledger, progress)
+            for exhibit in waiting:
+                extract_step(case, exhibit, settings, ledger, progress)
+                compact_step(case, exhibit, settings, ledger, progress)
+            worked |= {e.key for e in waiting}
         match_step(case, settings, progress)
         stack_step(case, settings, progress)
         case.ledger.append("run-end", command=settings.command)

@@ -142,3 +142,47 @@ def test_killed_parsers_cost_one_more_try(undisturbed: Command, tmp_path: Path) 
 
     assert run.returncode in (0, 1), err.decode()
     assert made(case) == made(undisturbed.case)
+
+
+def test_interrupted_run_says_so_and_goes_on(undisturbed: Command, tmp_path: Path) -> None:
+    """Ctrl-C: exit code 130 with words, no process left, and the next run ends with the same bytes."""
+    case = tmp_path / "interrupted.case"
+    shutil.copytree(undisturbed.folder / "added.case", case)
+    run = undisturbed.start("run", case, "--workers", 2, "-q")
+    while '"what":"shard"' not in (case / "ledger.jsonl").read_text():
+        time.sleep(0.005)
+    family = psutil.Process(run.pid).children(recursive=True)
+    run.send_signal(signal.SIGINT)
+    _, err = run.communicate(timeout=60)
+    _, alive = psutil.wait_procs(family, timeout=10)
+
+    assert run.returncode == 130
+    assert b"interrupted" in err
+    assert alive == []
+    undisturbed("run", case, "--workers", 2, "-q")
+    assert made(case) == made(undisturbed.case)
+
+
+def test_all_commands_work_while_a_run_goes_on(undisturbed: Command, tmp_path: Path) -> None:
+    """find, status, why, add and verify answer during a run; a second run is refused; what was added is worked off too."""
+    case = tmp_path / "busy.case"
+    undisturbed("new", case)
+    undisturbed("add", case, make_folder(tmp_path / "phone", 12_000), "--exhibit", "A")
+    run = undisturbed.start("run", case, "--workers", 1, "-q")
+    while '"what":"shard"' not in (case / "ledger.jsonl").read_text():
+        time.sleep(0.005)
+    refused = undisturbed("run", case, "-q", expect=(3,))
+    items = undisturbed("find", case, "--format", "jsonl", "--limit", 5).stdout.splitlines()
+    undisturbed("status", case)
+    late = tmp_path / "late"
+    late.mkdir()
+    (late / "late.txt").write_text("added while the run went on")
+    busy = run.poll() is None
+    undisturbed("add", case, late, "--exhibit", "B")
+    run.communicate(timeout=300)
+
+    assert busy
+    assert b"another run" in refused.stderr
+    assert len(items) == 5
+    assert b"late.txt" in undisturbed("find", case, "--exhibit", "B").stdout
+    undisturbed("verify", case, expect=(0,))

@@ -9,8 +9,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from command import Command
 
+from command import Command
 from safelight.extract import shard
 from safelight.sandbox import protocol
 from safelight.sandbox.parent import WorkerDied
@@ -36,7 +36,8 @@ class Fragile:
                     Fragile.deaths[task.path, member] = left - 1
                     raise WorkerDied("limit.time", "the CPU seconds of the item are used up")
                 digest = bytes([member]) * 32
-                yield protocol.Item(task.ordinal, member, member - 1, "zip:1" if member else "", sha256=digest, sha1=digest[:20], md5=digest[:16], kind="archive")
+                digests = {"sha256": digest, "sha1": digest[:20], "md5": digest[:16]}
+                yield protocol.Item(task.ordinal, member, member - 1, "zip:1" if member else "", kind="archive", **digests)
             yield protocol.Done(task.ordinal)
 
 

@@ -10,7 +10,6 @@ from safelight.facts.layout import EXTRACT_STEPS, LIST_STEP, Layout
 from safelight.match.library import SetInfo
 from safelight.problems import KINDS
 from safelight.report.history import History
-from safelight.report.wording import count
 
 PLACES = 200
 """Places of one kind of problem that are printed; the others are counted, with the command that lists them."""
@@ -80,7 +79,7 @@ def unfinished(gate: Gate, exhibits: list[Exhibit], past: History, sets: list[Se
         compacted = past.compacted.get((e.key, EXTRACT_STEPS[only]), 0)
         last_facts = max(last_facts, compacted)
         if not compacted:
-            said.append(f"Exhibit {e.key} is listed ({LIST_STEP}); {done:,} of {count(total, 'shard')} were extracted.")
+            said.append(f"Exhibit {e.key} is listed ({LIST_STEP}); {done:,} of {total:,} shard(s) are extracted.")
         elif only == "digests":
             said.append(f"Exhibit {e.key} was digested only: no types, no pictures and nothing inside archives.")
     return said + _unmatched(past, sets, last_facts)
