@@ -13,7 +13,7 @@ mode=${1:-run}
 runtime=(bubblewrap libarchive13 libmagic1 libjpeg62-turbo util-linux)
 build=(gcc libc6-dev libjpeg62-turbo-dev)
 demo=(e2fsprogs dosfstools mtools ewf-tools)
-testing=(sleuthkit qemu-utils ewf-tools libimage-exiftool-perl dosfstools mtools ntfs-3g exfatprogs exfat-fuse xfsprogs e2fsprogs
+testing=(g++ sleuthkit qemu-utils ewf-tools libimage-exiftool-perl dosfstools mtools ntfs-3g exfatprogs exfat-fuse xfsprogs e2fsprogs
     genisoimage xz-utils zip unzip p7zip-full squashfs-tools hashdeep attr libvshadow-utils chromium poppler-utils clang clang-format
     fdisk gdisk unar btrfs-progs f2fs-tools)
 

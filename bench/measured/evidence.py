@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-VERSION = 1
+VERSION = 2
 ROOT = Path(tempfile.gettempdir()) / f"safelight-bench-{VERSION}"
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 MB = 1_000_000
@@ -119,12 +119,12 @@ def landscape(seed: int, pixels: float) -> Image.Image:
     height = int(math.sqrt(pixels * 3 / 4)) // 16 * 16
     width = height * 4 // 3
     relief = np.zeros((height, width), np.float32)
-    for scale in (4, 16, 64, 256):
+    for scale in (4, 16, 64, 256, 1024):
         rough = Image.fromarray(noise.random((scale * 3 // 4 + 2, scale + 2), dtype=np.float32))
         relief += np.asarray(rough.resize((width, height), Image.Resampling.BICUBIC)) * (120 / scale**0.5)
     ridge = height * 0.3 + relief.mean(0) * 2
     ground = np.arange(height, dtype=np.float32)[:, None] > ridge[None, :]
-    grain = noise.normal(0, 2.5, (height, width)).astype(np.float32)
+    grain = noise.normal(0, 4, (height, width)).astype(np.float32)
     colours = ((0.9, 150), (1.0, 185), (0.5, 230)), ((0.8, 20), (1.0, 30), (0.5, 10))
     planes = []
     for sky, soil in zip(*colours, strict=True):

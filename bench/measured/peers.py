@@ -41,6 +41,7 @@ def unavoidable(folder: Path) -> dict[str, float]:
 
     from safelight.native import _jpeg
 
+    Image.init()
     spent = {"digests": 0.0, "decode and PDQ": 0.0, "three small JPEGs": 0.0}
     for path in files(folder):
         data = path.read_bytes()

@@ -113,7 +113,7 @@ def _evidence(case: Case, exhibit: Exhibit, depth: str, walls: bool, command: st
         except OSError as e:
             yield f"missing: evidence {path} ({e.strerror or e})"
     if depth == "full" and exhibit.form == "image":
-        from safelight.cli.acquisition import verdict
+        from safelight.extract.acquisition import verdict
 
         found = verdict(case, exhibit, walls, command)
         if found["verdict"] in ("different", "unreadable"):

@@ -39,9 +39,7 @@ WITHIN: frozenset[tuple[str, str]] = frozenset({("extract", "facts"), ("match", 
 BELOW_THE_SANDBOX: frozenset[tuple[str, str]] = frozenset({("sandbox.child", "extract"), ("sandbox.child", "match")})
 """The main loop of a worker runs inside the sandbox and calls what it is there for: it is the top of its own process."""
 
-EXCEPTIONS: dict[tuple[str, str], str] = {
-    ("verify", "cli"): "the verdict on acquisition digests stands beside `add`; to be moved to extract",
-}
+EXCEPTIONS: dict[tuple[str, str], str] = {}
 """Debts, each with its reason. The test fails when one is paid and still stands here."""
 
 

@@ -152,7 +152,7 @@ def _for_ledger(part: Part) -> dict[str, Any]:
 
 
 def _verify(case: Case, exhibit: Exhibit, walls: bool) -> bool:
-    from safelight.cli.acquisition import verdict
+    from safelight.extract.acquisition import verdict
 
     found = verdict(case, exhibit, walls, command_line())
     click.echo(f"{exhibit.key}: {found['words']}", err=True)

@@ -39,9 +39,16 @@ def summarise(gate: Gate, exhibit: str | None = None) -> dict[str, Any]:
         "known": _known(gate),
         "kinds": _pairs(gate, "select kind, count(*) from seen join contents using (sha256) group by 1 order by 2 desc, 1"),
         "states": _pairs(gate, f"select state, count(*) from visible {where} group by 1 order by 2 desc, 1", names),
-        "problems": _pairs(gate, f"select kind, count(*) from problems {where} group by 1 order by 2 desc, 1", names),
+        "problems": _pairs(gate, f"select kind, count(*) from {_problems(gate)} {where} group by 1 order by 2 desc, 1", names),
         "volumes": gate.rows(f"select * from volumes {where} order by exhibit, source, volume", names),
     }
+
+
+def _problems(gate: Gate) -> str:
+    """Return the problems within the scope: those of visible items, of volumes and of containers."""
+    if not gate.scoped:
+        return "problems"
+    return "(select * from problems where item_id is null or item_id in (select item_id from visible))"
 
 
 def _totals(gate: Gate, where: str, names: Any) -> dict[str, int]:

@@ -43,5 +43,8 @@ class Layout:
         return self.case / "renditions" / exhibit / f"{number:06d}.pack"
 
     def best(self, exhibit: str) -> str:
-        """Return which extraction of an exhibit to read: everything, where it has begun, else digests."""
+        """Return which extraction of an exhibit to read: a complete one before one that goes on, everything before digests."""
+        for only in ("everything", "digests"):
+            if self.tables(exhibit, only).is_dir():
+                return only
         return "everything" if self.extracted(exhibit, "everything").is_dir() else "digests"
