@@ -15,7 +15,7 @@ import pytest
 from command import Command
 from small import made, make_folder
 
-POINTS = int(os.environ.get("SAFELIGHT_KILL_POINTS", "24"))
+POINTS = int(os.environ.get("SAFELIGHT_KILL_POINTS", "10"))
 """Points to try of all renames and fsyncs of a run, evenly spread; 0 for every one."""
 
 

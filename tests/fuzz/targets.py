@@ -36,6 +36,10 @@ class Target(NamedTuple):
 
 def picture(form: str, **options: Any) -> bytes:
     out = io.BytesIO()
+    if form == "HEIF":
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
     Image.effect_mandelbrot((64, 48), (-2, -1.5, 1, 1.5), 40).convert("RGB").save(out, form, **options)
     return out.getvalue()
 

@@ -123,6 +123,8 @@ class Member:
         unsafe = unsafe_name(self.name)
         if unsafe:
             yield "unsafe-name", unsafe
+        if self.link and leaves(self.name, self.link):
+            yield "unsafe-name", "the target of the link is outside of the archive"
         if self.type not in ("file", "directory"):
             yield "link", f"{self.type} in an archive: recorded, neither made nor followed"
 
@@ -159,3 +161,15 @@ def unsafe_name(name: bytes) -> str:
     if len(name) > MAX_NAME:
         return f"the name has {len(name)} bytes"
     return ""
+
+
+def leaves(name: bytes, link: bytes) -> bool:
+    """Whether a link of this name points out of the folder that the archive would be unpacked to."""
+    if link[:1] in (b"/", b"\\") or DRIVE.match(link):
+        return True
+    depth = len(re.split(rb"[/\\]", name.rstrip(b"/"))) - 1
+    for part in re.split(rb"[/\\]", link):
+        depth += -1 if part == b".." else 0 if part in (b"", b".") else 1
+        if depth < 0:
+            return True
+    return False

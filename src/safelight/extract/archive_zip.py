@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
 
+from safelight.escape import readable
 from safelight.evidence.bytesource import Cached, Slice
 from safelight.evidence.source import ByteSource, Unreadable
 from safelight.extract.archive_content import METHODS, content
@@ -297,7 +298,7 @@ def _member(source: ByteSource, index: int, record: Record, budget: Budget | Non
     if record.hidden:
         problems.append(("corrupt", "the member stands in no directory: it was deleted or hidden"))
     if local_name != record.name:
-        problems.append(("unsafe-name", f"the local header has another name: {local_name[:200]!r}"))
+        problems.append(("unsafe-name", f"the local header has another name: {readable(local_name[:200])}"))
     read = _reader(source, record, data, scheme)
     link = b""
     if kind == "symlink" and not scheme:

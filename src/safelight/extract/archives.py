@@ -104,10 +104,23 @@ def members(source: ByteSource, media_type: str, budget: Budget) -> Iterator[Mem
     """
     if not budget.bytes_in:
         budget.bytes_in = source.size
+    links: set[bytes] = set()
     try:
-        yield from _members(source, media_type, budget)
+        for found in _members(source, media_type, budget):
+            if isinstance(found, Member):
+                if found.link:
+                    links.add(found.name.rstrip(b"/"))
+                elif links and _through_a_link(found.name, links):
+                    found.problems += (("unsafe-name", "the name goes through a link of the archive"),)
+            yield found
     except Unreadable as error:
         yield Problem(error.kind, str(error), complete=False)
+
+
+def _through_a_link(name: bytes, links: set[bytes]) -> bool:
+    """Whether a folder on the way to this name is a link of the same archive: unpacking would write where the link points."""
+    parts = name.split(b"/")
+    return any(b"/".join(parts[:depth]) in links for depth in range(1, min(len(parts), 300)))
 
 
 def open_member(source: ByteSource, media_type: str, index: int, budget: Budget | None = None) -> Iterator[bytes]:

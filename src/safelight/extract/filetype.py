@@ -52,14 +52,14 @@ def kind_of(media_type: str) -> str:
 
 
 def _iso_media(head: bytes) -> str | None:
-    """Boxed files: the major brand decides; `mif1` and `msf1` are generic, so their compatible brands are asked."""
+    """Boxed files: the major brand decides; where it is generic (`mif1` …) or unknown, the compatible brands are asked."""
     if len(head) < 8:
         return None
     size, name = struct.unpack(">I4s", head[:8])
     if name == b"ftyp":
         major = head[8:12]
         brands = [head[i : i + 4] for i in range(16, min(max(size, 16), 256, len(head)), 4)]
-        if major in (b"mif1", b"msf1", b"mif2"):
+        if major in (b"mif1", b"msf1", b"mif2") or major not in BRANDS:
             for brand in brands:
                 if brand in (b"heic", b"heix", b"avif", b"avis", b"hevc"):
                     return BRANDS[brand]
