@@ -19,7 +19,7 @@ from PIL import Image
 
 from safelight.extract.filetype import detect
 from safelight.extract.pictures import extract_picture, warm_up
-from safelight.extract.renditions import encode
+from safelight.extract.pictures.renditions import encode
 from safelight.native import _pdq
 
 SIZES = {"12 Mpx": (4032, 3024), "3 Mpx": (2048, 1536)}

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from drawings import boats, flower
 
-from safelight.extract.jpeg import decode_jpeg, read_jpeg
+from safelight.extract.pictures.jpeg import decode_jpeg, read_jpeg
 
 
 def originals() -> list[bytes]:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import psutil
 import pytest
-from kits.executor_kit import ExecutorKit, own_children
 
+from kits.executor_kit import ExecutorKit, own_children
 from safelight.executors import Executor
 from safelight.executors.local import Inline, LocalPool
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from safelight.extract.pdq import distance, hash_pixels
+from safelight.extract.pictures.pdq import distance, hash_pixels
 
 pdqhash = pytest.importorskip("pdqhash", reason="the packaged hasher is not installed")
 

@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 
 from safelight.evidence.bytesource import MemorySource
 from safelight.evidence.source import Unreadable
-from safelight.extract import archives, libarchive
-from safelight.extract.archives import Budget, Member, members, open_member
+from safelight.extract import archives
+from safelight.extract.archives import Budget, Member, libarchive, members, open_member
 from safelight.problems import KINDS, Problem
 
 FILES = {

@@ -161,7 +161,7 @@ def test_paths_in_pages_exist() -> None:
     """A file of the project that a page names in code is there."""
     for page in PAGES:
         for path in re.findall(r"`((?:src|tests|tools|bench|docs)/[A-Za-z0-9_./-]+\.[a-z]+)`", page.read_text("utf-8")):
-            assert (ROOT / path).exists(), (page.name, path)
+            assert "NAME" in path or (ROOT / path).exists(), (page.name, path)  # NAME: for the reader to fill
 
 
 def test_pages_name_no_host_and_no_machine() -> None:

@@ -9,9 +9,9 @@ import struct
 import pytest
 from PIL import Image
 
-from safelight.extract.exif import MAX_TAGS, nanoseconds, read_exif
 from safelight.extract.pictures import extract_picture
-from safelight.extract.xmp import Refused, read_xmp
+from safelight.extract.pictures.exif import MAX_TAGS, nanoseconds, read_exif
+from safelight.extract.pictures.xmp import Refused, read_xmp
 from safelight.records import Exif
 
 Entry = tuple[int, int, int, bytes]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from safelight.extract.pdq import distance, hash_pixels
+from safelight.extract.pictures.pdq import distance, hash_pixels
 from safelight.native import _pdq, pdq_twin
 from safelight.records import TRANSFORMS
 

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from safelight.extract.decoded import MAX_PIXELS
 from safelight.extract.filetype import detect
-from safelight.extract.pdq import distance, hash_pixels
 from safelight.extract.pictures import extract_picture
+from safelight.extract.pictures.decoded import MAX_PIXELS
+from safelight.extract.pictures.pdq import distance, hash_pixels
 from safelight.records import PictureResult
 
 

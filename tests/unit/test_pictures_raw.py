@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from safelight.extract.boxes import boxes
 from safelight.extract.filetype import detect
 from safelight.extract.pictures import extract_picture
+from safelight.extract.pictures.boxes import boxes
 from safelight.records import PictureResult
 
 

@@ -39,7 +39,8 @@ class Answers:
     IN_MEMORY = 16 << 20
 
     def __init__(self, folder: Path) -> None:
-        self._file = tempfile.SpooledTemporaryFile(self.IN_MEMORY, dir=str(folder))  # noqa: SIM115  (closed by `close`)
+        self._folder, self._first = folder, list[protocol.Item]()
+        self._rest: tempfile.SpooledTemporaryFile[bytes] | None = None  # most files have no members
         self.count, self.last = 0, 0
         self.late: dict[int, list[tuple[str, str]]] = {}
 
@@ -47,16 +48,24 @@ class Answers:
         """Take one answer."""
         if isinstance(answer, protocol.Late):
             self.late.setdefault(answer.member, []).extend(answer.problems)
-        else:
-            self._file.write(protocol.pack(answer))
-            self.count, self.last = self.count + 1, answer.member
+            return
+        self.count, self.last = self.count + 1, answer.member
+        if not self._first:
+            self._first.append(answer)
+            return
+        if self._rest is None:
+            self._rest = tempfile.SpooledTemporaryFile(self.IN_MEMORY, dir=str(self._folder))  # noqa: SIM115  (closed by `close`)
+        self._rest.write(protocol.pack(answer))
 
     def __iter__(self) -> Iterator[protocol.Item]:
-        self._file.seek(0)
-        yield from protocol.unpack_items(self._file)
+        yield from self._first
+        if self._rest is not None:
+            self._rest.seek(0)
+            yield from protocol.unpack_items(self._rest)
 
     def close(self) -> None:
-        self._file.close()
+        if self._rest is not None:
+            self._rest.close()
 
 
 class ShardTables:

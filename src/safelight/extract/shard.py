@@ -239,4 +239,6 @@ def _until_done(answered: Iterator[Any], answers: Answers, ordinal: int) -> None
         if isinstance(answer, protocol.Done):
             return
         answers.add(answer)
+        if isinstance(answer, protocol.Item) and answer.whole:
+            return
     raise _Interrupted("protocol", "an answer is missing")

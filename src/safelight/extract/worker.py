@@ -83,11 +83,14 @@ class _Pending(msgspec.Struct):
 
 def extract(task: Task, open_source: Callable[[], ByteSource], only: str) -> Iterator[Item | Late]:
     """Yield the item of a task and then its members. Never raises for what evidence causes."""
+    from safelight.extract import archives
+
     item = Item(task.ordinal)
     try:
         source = open_source()
         if only == "digests":
             _digest(_source_blocks(source), item, task.size)
+            item.whole = True
             yield item
             return
         held = _read(_source_blocks(source), item, task.size)
@@ -100,8 +103,9 @@ def extract(task: Task, open_source: Callable[[], ByteSource], only: str) -> Ite
     embedded = [] if careful else _picture(item, held)
     if not careful:
         _structure(item, source)
+    item.whole = careful or not (embedded or archives.is_archive(held.filetype.media_type))
     yield item
-    if not careful:
+    if not item.whole:
         yield from _members(task, item, held, source, embedded)
 
 

@@ -155,15 +155,16 @@ class Worker:
 
         for task in request.tasks:
             limits.allow_cpu(limits.item_cpu_seconds(task.size))
-            begun = False
+            begun = whole = False
             try:
                 for item in extract(task, functools.partial(self._source, task.origin, task.descriptor, descriptors), request.only):
                     self.channel.send(item)
-                    begun = True
+                    begun, whole = True, isinstance(item, protocol.Item) and item.whole
             except Exception as e:  # the border of the sandbox: whatever a parser throws is a problem of this item
                 problem = ("limit.memory", "more memory than a worker may have") if isinstance(e, MemoryError) else _as_problem(e)
                 self.channel.send(protocol.Late(task.ordinal, 0, [problem]) if begun else protocol.Item(task.ordinal, problems=[problem]))
-            self.channel.send(protocol.Done(task.ordinal))
+            if not whole:
+                self.channel.send(protocol.Done(task.ordinal))
         self.channel.send(protocol.End(limits.cpu_ms()))
 
     def _source(self, origin: str, descriptor: int, descriptors: list[int]) -> Any:

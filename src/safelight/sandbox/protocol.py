@@ -48,6 +48,8 @@ class Task(msgspec.Struct, array_like=True):
 class Extract(msgspec.Struct, tag_field="what", tag=True):
     """Extract these items in order: for each `Item` frames (its own, its members'), perhaps `Late`, then `Done`; then `End`.
 
+    An `Item` that is `whole` stands for itself and for the `Done`: most files are one, and each message costs a switch of processes.
+
     `only` is `everything` or `digests`.
     """
 
@@ -107,7 +109,10 @@ class Volume(msgspec.Struct, tag_field="what", tag=True):
 
 
 class Item(msgspec.Struct, tag_field="what", tag=True, omit_defaults=True):
-    """What was found in one item or member. `member` is 0 for the task itself; `parent` the member number of what holds it."""
+    """What was found in one item or member. `member` is 0 for the task itself; `parent` the member number of what holds it.
+
+    `whole`: the task ends with it, no `Done` follows.
+    """
 
     ordinal: int
     member: int = 0
@@ -129,6 +134,7 @@ class Item(msgspec.Struct, tag_field="what", tag=True, omit_defaults=True):
     typed_by: str = ""
     picture: PictureResult | None = None
     problems: list[tuple[str, str]] = msgspec.field(default_factory=list)
+    whole: bool = False
 
 
 class Late(msgspec.Struct, tag_field="what", tag=True):
@@ -180,6 +186,9 @@ Request = Open | List | Extract | Read | DigestImage | Import
 Answer = Opened | Listed | Volume | Item | Late | Done | Chunk | ImageDigests | Failed | End | Ready
 
 _LENGTH = struct.Struct("<I")
+_RECEIVED = 1 << 16
+"""Bytes asked for at a time: a larger block would be mapped and unmapped for each small message."""
+
 _encoder = msgspec.msgpack.Encoder()
 
 
@@ -211,7 +220,7 @@ class Channel:
         self.sock = sock
         self._decoder = msgspec.msgpack.Decoder(expected)
         self._takes_descriptors = takes_descriptors
-        self._buffer = bytearray()
+        self._buffer, self._at = bytearray(), 0
         self.descriptors: list[int] = []
 
     def send(self, message: Any, descriptors: list[int] | None = None) -> None:
@@ -226,33 +235,32 @@ class Channel:
     def receive(self) -> Any | None:
         """Return the next message, or None at the end. Raise `BadFrame` for anything else. Descriptors that came along are
         appended to `descriptors`."""
-        header = self._take(_LENGTH.size)
-        if header is None:
+        if not self._await(_LENGTH.size):
             return None
-        (length,) = _LENGTH.unpack(header)
+        (length,) = _LENGTH.unpack_from(self._buffer, self._at)
         if length > MAX_FRAME:
             raise BadFrame(f"a frame of {length} bytes")
-        body = self._take(length)
-        if body is None:
-            raise BadFrame("a frame that is cut off")
+        self._await(_LENGTH.size + length)
+        start = self._at + _LENGTH.size
+        self._at = start + length
         try:
-            return self._decoder.decode(body)
+            return self._decoder.decode(self._buffer[start : self._at])
         except (msgspec.DecodeError, ValueError) as e:
             raise BadFrame(str(e)) from e
 
-    def _take(self, count: int) -> bytes | None:
-        buffer = self._buffer
-        while len(buffer) < count:
+    def _await(self, count: int) -> bool:
+        """Read until the frame that begins at `_at` has so many bytes; False at an end between two frames."""
+        while len(self._buffer) - self._at < count:
+            del self._buffer[: self._at]
+            self._at = 0
             if self._takes_descriptors:
-                data, fds, _, _ = socket.recv_fds(self.sock, 1 << 20, 253)
+                data, fds, _, _ = socket.recv_fds(self.sock, _RECEIVED, 253)
                 self.descriptors += fds
             else:  # without room for them the kernel drops descriptors that a worker might send
-                data = self.sock.recv(1 << 20)
+                data = self.sock.recv(_RECEIVED)
             if not data:
-                if buffer:
+                if self._buffer:
                     raise BadFrame("a frame that is cut off")
-                return None
-            buffer += data
-        taken = bytes(buffer[:count])
-        del buffer[:count]
-        return taken
+                return False
+            self._buffer += data
+        return True

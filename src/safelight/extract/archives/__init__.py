@@ -10,9 +10,11 @@ import struct
 from collections.abc import Iterator
 
 from safelight.evidence.source import ByteSource, Unreadable
-from safelight.extract import archive_streams, archive_zip, libarchive
-from safelight.extract.archive_forward import ForwardSource
-from safelight.extract.archive_member import BYTES_OUT, DEPTH, ENTRIES, RATIO, RATIO_FREE, Budget, Member
+from safelight.extract.archives import libarchive
+from safelight.extract.archives import streams as archive_streams
+from safelight.extract.archives import zip as archive_zip
+from safelight.extract.archives.forward import ForwardSource
+from safelight.extract.archives.member import BYTES_OUT, DEPTH, ENTRIES, RATIO, RATIO_FREE, Budget, Member
 from safelight.problems import Problem
 
 __all__ = [

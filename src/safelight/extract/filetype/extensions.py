@@ -6,7 +6,7 @@ every second row would hide the true ones.
 
 from __future__ import annotations
 
-from safelight.extract.signatures import OLE_MARKS, FileType
+from safelight.extract.filetype.signatures import OLE_MARKS, FileType
 
 FAMILIES: tuple[tuple[str, str], ...] = (
     ("jpg jpeg jpe jfif mpo thm", "image/jpeg"),

@@ -16,8 +16,8 @@ from itertools import chain
 from safelight.escape import readable
 from safelight.evidence.bytesource import Cached, Slice
 from safelight.evidence.source import ByteSource, Unreadable
-from safelight.extract.archive_content import METHODS, content
-from safelight.extract.archive_member import Budget, Member
+from safelight.extract.archives.content import METHODS, content
+from safelight.extract.archives.member import Budget, Member
 from safelight.problems import Problem
 
 SCHEME = "zip"

@@ -12,9 +12,9 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from safelight.extract import exif_names as names
-from safelight.extract.makernotes import Serials, serials
-from safelight.extract.tiff import SIZES, Field, Tiff, open_tiff
+from safelight.extract.pictures import exif_names as names
+from safelight.extract.pictures.makernotes import Serials, serials
+from safelight.extract.pictures.tiff import SIZES, Field, Tiff, open_tiff
 from safelight.records import Exif
 
 MAX_TAGS = 500

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from safelight.extract.pdq import Hashes
+from safelight.extract.pictures.pdq import Hashes
 
 if TYPE_CHECKING:
     from PIL import Image

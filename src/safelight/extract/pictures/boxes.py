@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from safelight.extract.layouts import MAX_FRAMES, Layout
+from safelight.extract.pictures.layouts import MAX_FRAMES, Layout
 
 MAX_BOXES = 4000
 MAX_ITEMS = 4096

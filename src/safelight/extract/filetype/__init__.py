@@ -10,8 +10,8 @@ import re
 import struct
 from typing import Any
 
-from safelight.extract.extensions import extension_mismatch
-from safelight.extract.signatures import (
+from safelight.extract.filetype.extensions import extension_mismatch
+from safelight.extract.filetype.signatures import (
     ARCHIVES,
     ATOMS,
     BRANDS,

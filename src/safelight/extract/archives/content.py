@@ -7,8 +7,8 @@ from typing import Any
 
 from safelight.evidence.bytesource import Slice
 from safelight.evidence.source import ByteSource, Unreadable
-from safelight.extract import archive_streams
-from safelight.extract.archive_streams import BLOCK, MEMORY, READ, pull
+from safelight.extract.archives import streams as archive_streams
+from safelight.extract.archives.streams import BLOCK, MEMORY, READ, pull
 
 METHODS = {0: "stored", 8: "deflate", 12: "bz2", 14: "lzma", 20: "zst", 93: "zst", 95: "xz"}
 """Compression methods of APPNOTE.TXT 4.4.5 that are read; Deflate64 (9), PPMd (98) and the historical ones are not."""

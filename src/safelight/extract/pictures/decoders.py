@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from safelight.extract.decoded import MAX_PIXELS, Decoded, over_budget
-from safelight.extract.layouts import Layout
-from safelight.extract.pdq import Hashes
-from safelight.extract.renditions import SIDE
+from safelight.extract.pictures.decoded import MAX_PIXELS, Decoded, over_budget
+from safelight.extract.pictures.layouts import Layout
+from safelight.extract.pictures.pdq import Hashes
+from safelight.extract.pictures.renditions import SIDE
 
 if TYPE_CHECKING:
     from PIL import Image

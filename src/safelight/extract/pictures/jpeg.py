@@ -11,11 +11,11 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from safelight.extract.decoded import COEFFICIENT_BYTES, MAX_PIXELS, Decoded
-from safelight.extract.layouts import Layout
-from safelight.extract.pdq import Hashes
-from safelight.extract.renditions import SIDE
-from safelight.extract.tiff import open_tiff
+from safelight.extract.pictures.decoded import COEFFICIENT_BYTES, MAX_PIXELS, Decoded
+from safelight.extract.pictures.layouts import Layout
+from safelight.extract.pictures.pdq import Hashes
+from safelight.extract.pictures.renditions import SIDE
+from safelight.extract.pictures.tiff import open_tiff
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from safelight.extract.tiff import Field, Tiff
+from safelight.extract.pictures.tiff import Field, Tiff
 
 
 class Serials(NamedTuple):

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from safelight.extract.decoded import Decoded
-from safelight.extract.exif import MAX_THUMBNAIL, Found
 from safelight.extract.filetype import detect
-from safelight.extract.jpeg import decode_jpeg, read_jpeg
-from safelight.extract.layouts import Layout
-from safelight.extract.pdq import MATCH_DISTANCE, USABLE_QUALITY, hash_pixels, nearest
+from safelight.extract.pictures.decoded import Decoded
+from safelight.extract.pictures.exif import MAX_THUMBNAIL, Found
+from safelight.extract.pictures.jpeg import decode_jpeg, read_jpeg
+from safelight.extract.pictures.layouts import Layout
+from safelight.extract.pictures.pdq import MATCH_DISTANCE, USABLE_QUALITY, hash_pixels, nearest
 from safelight.records import Embedded
 
 if TYPE_CHECKING:

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import codecs
 
-from safelight.extract import boxes, decoders, filetype, inside
-from safelight.extract.decoded import Decoded, over_budget, over_pixels
-from safelight.extract.exif import MAX_TAGS, Found, read_exif
-from safelight.extract.jpeg import JpegLayout, decode_jpeg, read_jpeg
-from safelight.extract.layouts import MAX_FRAMES, READERS, Layout
-from safelight.extract.raws import RAW_TYPES, read_raw, read_tiff
-from safelight.extract.renditions import Renditions, make
-from safelight.extract.svg import refuse_svg
-from safelight.extract.xmp import Refused, read_xmp
+from safelight.extract import filetype
+from safelight.extract.pictures import boxes, decoders, inside
+from safelight.extract.pictures.decoded import Decoded, over_budget, over_pixels
+from safelight.extract.pictures.exif import MAX_TAGS, Found, read_exif
+from safelight.extract.pictures.jpeg import JpegLayout, decode_jpeg, read_jpeg
+from safelight.extract.pictures.layouts import MAX_FRAMES, READERS, Layout
+from safelight.extract.pictures.raws import RAW_TYPES, read_raw, read_tiff
+from safelight.extract.pictures.renditions import Renditions, make
+from safelight.extract.pictures.svg import refuse_svg
+from safelight.extract.pictures.xmp import Refused, read_xmp
 from safelight.records import Embedded, Exif, Picture, PictureResult
 
 BOXED = {

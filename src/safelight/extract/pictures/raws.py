@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import struct
 
-from safelight.extract.boxes import read_cr3
-from safelight.extract.decoded import MEMORY
-from safelight.extract.exif import Found, assemble, from_tiff
-from safelight.extract.layouts import MAX_FRAMES, Layout
-from safelight.extract.tiff import Field, Tiff, open_tiff
+from safelight.extract.pictures.boxes import read_cr3
+from safelight.extract.pictures.decoded import MEMORY
+from safelight.extract.pictures.exif import Found, assemble, from_tiff
+from safelight.extract.pictures.layouts import MAX_FRAMES, Layout
+from safelight.extract.pictures.tiff import Field, Tiff, open_tiff
 from safelight.records import Exif
 
 RAW_TYPES = frozenset(
