@@ -16,6 +16,7 @@ from pathlib import Path
 
 from measured import cost, evidence, peers
 from measured.cost import Cost
+from measured.evidence import Disk
 
 PEERS = Path(peers.__file__)
 MB = 1_000_000
@@ -26,7 +27,7 @@ class Sizes:
 
     def __init__(self, quick: bool, runs: int, items: int) -> None:
         self.runs = runs
-        self.digests_mb, self.photos, self.mixed_mb = (150, 12, 60) if quick else (1200, 60, 300)
+        self.digests_mb, self.photos, self.mixed_mb = (150, 24, 60) if quick else (1200, 300, 300)
         self.names = (1_000, 10_000) if quick else (10_000, 100_000)
         self.items = (2_000, 20_000) if quick else (20_000, items)
 
@@ -56,7 +57,7 @@ def digests_only(sizes: Sizes) -> None:
     for _ in range(sizes.runs):
         bare.append(peer("hashlib", disk.folder)[0])
         for name, image, _ in images:
-            ours[name].append(cost.run(image, "--only", "digests"))
+            ours[name].append(cost.run(image, "--only", "digests", least=disk.size))
     base = cost.median(bare)
     rows = [f"hashlib | {base.cpu:.2f} | {cost.spread(bare)} | {disk.size / MB / base.cpu:.0f} | 1.00 | "]
     for name, _, goal in images:
@@ -70,15 +71,16 @@ def digests_only(sizes: Sizes) -> None:
 def photo_disk(sizes: Sizes) -> None:
     """2. everything on a disk of photos, against the work that no photo can do without."""
     disk = evidence.photos(sizes.photos)
-    base, ours = list[dict[str, float]](), list[Cost]()
+    base, ours, idle = list[dict[str, float]](), list[Cost](), cost.run(evidence.many(1, 1, False).folder, least=1)
     for _ in range(sizes.runs):
         base.append(peer("unavoidable", disk.folder)[1])
-        ours.append(cost.run(disk.image))
+        ours.append(cost.run(disk.image, least=disk.size))
     least = sorted(base, key=lambda parts: sum(parts.values()))[len(base) // 2]
     total, one = sum(least.values()), cost.median(ours)
     rows = [f"{name} | {spent:.2f} | {spent / total:.2f} | " for name, spent in least.items()]
     rows += [f"together | {total:.2f} | 1.00 | ", f"safelight run | {one.cpu:.2f} | {one.cpu / total:.2f} | 1.30"]
-    rows += [f"of it, workers | {one.workers:.2f} | {one.workers / total:.2f} | "]
+    rows += [f"of it, worker processes | {one.workers:.2f} | {one.workers / total:.2f} | "]
+    rows += [f"a run over one small file | {idle.cpu:.2f} | {idle.cpu / total:.2f} | "]
     title = f"2. Everything: {disk.files} photos of 3 to 12 megapixels, {disk.size / MB:.0f} MB"
     table(title, "what | CPU s | of the unavoidable | goal", rows)
 
@@ -86,7 +88,7 @@ def photo_disk(sizes: Sizes) -> None:
 def mixed_disk(sizes: Sizes) -> None:
     """3. everything on mixed evidence."""
     disk = evidence.mixed(sizes.mixed_mb)
-    ours = [cost.run(disk.image) for _ in range(sizes.runs)]
+    ours = [cost.run(disk.image, least=disk.size) for _ in range(sizes.runs)]
     one = cost.median(ours)
     rows = [f"safelight run | {one.cpu:.2f} | {cost.spread(ours)} | {disk.size / MB / one.cpu:.1f} | 10"]
     title = f"3. Everything: mixed evidence, {disk.files} files, {disk.size / MB:.0f} MB"
@@ -98,8 +100,8 @@ def two_workers(sizes: Sizes) -> None:
     disk = evidence.mixed(sizes.mixed_mb)
     before, one, two = cost.load(), list[Cost](), list[Cost]()
     for _ in range(sizes.runs):
-        one.append(cost.run(disk.image))
-        two.append(cost.run(disk.image, workers=2))
+        one.append(cost.run(disk.image, least=disk.size))
+        two.append(cost.run(disk.image, workers=2, least=disk.size))
     a, b = cost.middle([c.wall for c in one]), cost.middle([c.wall for c in two])
     rows = [f"1 | {a:.2f} | {cost.median(one).cpu:.2f} | 1.00 | ", f"2 | {b:.2f} | {cost.median(two).cpu:.2f} | {b / a:.2f} | 0.55"]
     title = f"4. Two workers against one: mixed evidence (means something on an idle machine only; before: {before}; after: {cost.load()})"
@@ -107,8 +109,12 @@ def two_workers(sizes: Sizes) -> None:
 
 
 def scripted(sizes: Sizes) -> None:
-    """5. what a unit would script on the same disk."""
-    disk = evidence.mixed(sizes.mixed_mb)
+    """5. what a unit would script on the same disks."""
+    for title, disk in (("photos", evidence.photos(sizes.photos)), ("mixed evidence", evidence.mixed(sizes.mixed_mb))):
+        _scripted(sizes, title, disk)
+
+
+def _scripted(sizes: Sizes, what: str, disk: Disk) -> None:
     tools = ("tsk_recover", "md5deep", "sha1deep", "sha256deep", "exiftool")
     if absent := cost.missing(*tools):
         print(f"\n## 5. left out: {', '.join(absent)} not installed (sleuthkit, hashdeep, libimage-exiftool-perl)")
@@ -116,7 +122,7 @@ def scripted(sizes: Sizes) -> None:
     steps = {name: list[Cost]() for name in (*tools, "Pillow + pdqhash")}
     ours = list[Cost]()
     for _ in range(sizes.runs):
-        ours.append(cost.run(disk.image))
+        ours.append(cost.run(disk.image, least=disk.size))
         with tempfile.TemporaryDirectory(prefix="safelight-bench-") as place:
             out = Path(place) / "out"
             steps["tsk_recover"].append(cost.command("tsk_recover", "-e", disk.image, out))
@@ -128,7 +134,7 @@ def scripted(sizes: Sizes) -> None:
     total = sum(cost.median(s).cpu for s in steps.values())
     rows = [f"{name} | {cost.median(spent).cpu:.2f} | {cost.median(spent).cpu / one.cpu:.2f} | " for name, spent in steps.items()]
     rows += [f"together | {total:.2f} | {total / one.cpu:.2f} | 8", f"safelight run | {one.cpu:.2f} | 1.00 | "]
-    table(f"5. A script of tools on the same disk: mixed evidence, {disk.size / MB:.0f} MB", "what | CPU s | of safelight | goal", rows)
+    table(f"5. A script of tools on the same disk: {what}, {disk.size / MB:.0f} MB", "what | CPU s | of safelight | goal", rows)
 
 
 def many_files(sizes: Sizes) -> None:
@@ -136,7 +142,7 @@ def many_files(sizes: Sizes) -> None:
     rows = []
     for what, image in (("one folder, as a folder", False), ("200 a folder, ext4 image", True)):
         disks = [evidence.many(count, 200 if image else count, image) for count in sizes.names]
-        runs = [[cost.run(d.image if image else d.folder, "--only", "digests") for _ in range(sizes.runs)] for d in disks]
+        runs = [[cost.run(d.image if image else d.folder, "--only", "digests", least=d.size) for _ in range(sizes.runs)] for d in disks]
         few, most = (cost.median(r) for r in runs)
         each = (most.cpu - few.cpu) / (sizes.names[1] - sizes.names[0]) * 1e6
         rows.append(f"{what} | {few.cpu:.2f} | {most.cpu:.2f} | {most.cpu / few.cpu:.1f} | 12 | {each:.0f}")
@@ -148,10 +154,12 @@ def memory(sizes: Sizes) -> None:
     """7. peak memory of the processes, for few and for many items."""
     rows = []
     for count in sizes.items:
-        spent = cost.run(evidence.many(count, 1_000).folder, workers=2, watch=True)
+        disk = evidence.many(count, 1_000)
+        spent = cost.run(disk.folder, workers=2, watch=True, least=disk.size)
         peaks = [f"{spent.peaks.get(role, 0) / (1 << 20):.0f}" for role in ("coordinator", "executor", "worker")]
         rows.append(f"{count:,} small files | {' | '.join(peaks)} | {spent.cpu:.1f}")
-    spent = cost.run(evidence.mixed(sizes.mixed_mb).image, workers=2, watch=True)
+    disk = evidence.mixed(sizes.mixed_mb)
+    spent = cost.run(disk.image, workers=2, watch=True, least=disk.size)
     peaks = [f"{spent.peaks.get(role, 0) / (1 << 20):.0f}" for role in ("coordinator", "executor", "worker")]
     rows += [f"mixed evidence | {' | '.join(peaks)} | {spent.cpu:.1f}", "goal: below | 500 |  | 1024 | "]
     table("7. Peak memory in MiB, everything, two workers", "evidence | coordinator | executor | worker | CPU s", rows)
@@ -170,6 +178,7 @@ def main() -> None:
     sizes = Sizes(chosen.quick, chosen.runs or (1 if chosen.quick else 5), chosen.items)
     wanted = {int(n) for n in chosen.only.split(",") if n} or set(range(1, len(TABLES) + 1))
     evidence.ROOT.mkdir(parents=True, exist_ok=True)
+    cost.compile_package()
     print(f"# Whole runs of Safelight: {cost.machine()}, medians of {sizes.runs}")
     for number, print_table in enumerate(TABLES, 1):
         if number in wanted:

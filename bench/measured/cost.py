@@ -29,6 +29,7 @@ class Cost:
     workers: float = 0.0
     wall: float = 0.0
     peaks: dict[str, int] = field(default_factory=dict)
+    read: int = 0  # bytes that were digested, members included
 
     @property
     def cpu(self) -> float:
@@ -54,8 +55,11 @@ def command(*words: str | Path, watch: bool = False, expect: tuple[int, ...] = (
     return Cost(used.ru_utime + used.ru_stime, 0.0, time.monotonic() - began, peaks)
 
 
-def run(evidence: Path, *options: str, workers: int = 1, watch: bool = False) -> Cost:
-    """Make a case of one exhibit, run it, and return the cost of `safelight run`; the case is removed."""
+def run(evidence: Path, *options: str, least: int, workers: int = 1, watch: bool = False) -> Cost:
+    """Make a case of one exhibit, run it, and return the cost of `safelight run`; the case is removed.
+
+    Raise RuntimeError where fewer than `least` bytes were digested or a reader crashed: what does no work is fast.
+    """
     with tempfile.TemporaryDirectory(prefix="safelight-bench-") as place:
         case, safelight = Path(place) / "bench.case", [sys.executable, "-m", "safelight.cli.main"]
         quiet = {"SAFELIGHT_LIBRARY": str(Path(place) / "library"), "SAFELIGHT_USER": "bench"}
@@ -65,8 +69,33 @@ def run(evidence: Path, *options: str, workers: int = 1, watch: bool = False) ->
         cost = command(*words, watch=watch, expect=(0, 1), **quiet)
         for line in (case / "ledger.jsonl").read_bytes().splitlines():
             entry = json.loads(line)
-            cost.workers += (entry.get("worker_cpu_ms", 0) + entry.get("counts", {}).get("worker_cpu_ms", 0)) / 1000
+            counts = entry.get("counts", {})
+            cost.workers += (entry.get("worker_cpu_ms", 0) + counts.get("worker_cpu_ms", 0)) / 1000
+            cost.read += counts.get("bytes", 0)
+        crashed = _crashed(case)
+        if cost.read < least or crashed:
+            raise RuntimeError(f"{evidence}: {cost.read} of {least} bytes were digested; crashed: {crashed}. No figure is given.")
         return cost
+
+
+def _crashed(case: Path) -> list[str]:
+    """Return the reasons of items whose reader failed or whose worker gave a wrong answer."""
+    import pyarrow.parquet as pq
+
+    found = list[str]()
+    for path in sorted((case / "facts").rglob("problems*.parquet")):
+        rows = pq.read_table(path, columns=["kind", "reason"]).to_pylist()
+        found += [row["reason"] for row in rows if row["kind"] in ("crashed", "protocol")]
+    return found[:3]
+
+
+def compile_package() -> None:
+    """Compile the package to byte code, as an installation does: workers cannot write any."""
+    import compileall
+
+    import safelight
+
+    compileall.compile_dir(str(Path(safelight.__file__).parent), quiet=1)
 
 
 class _Watcher:

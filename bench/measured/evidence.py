@@ -27,6 +27,7 @@ VERSION = 2
 ROOT = Path(tempfile.gettempdir()) / f"safelight-bench-{VERSION}"
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 MB = 1_000_000
+TIME = b"2020:01:02 03:04:05"
 WORDS = "the of a to in is you that it he was for on are as with his they at be this have from or one had by word but not what all".split()
 
 
@@ -95,12 +96,17 @@ def mixed_sizes(megabytes: int) -> Disk:
 
 
 def photos(count: int) -> Disk:
-    """Photos of 3 to 12 megapixels, JPEG of quality 90, with EXIF and a thumbnail as cameras write them."""
+    """Photos of 3 to 12 megapixels, JPEG of quality 90, with EXIF and a thumbnail as cameras write them.
+
+    There are at most 60 landscapes; a further photo of one has another time in its EXIF, so it is another content.
+    """
 
     def fill(folder: Path) -> None:
-        for number in range(count):
-            pixels = 3e6 + 9e6 * number / max(1, count - 1)
-            (folder / f"DSC{number:05}.jpg").write_bytes(photo(number, pixels))
+        scenes = min(count, 60)
+        for scene in range(scenes):
+            data = photo(scene, 3e6 + 9e6 * scene / max(1, scenes - 1))
+            for number in range(scene, count, scenes):
+                (folder / f"DSC{number:05}.jpg").write_bytes(data.replace(TIME, b"2020:01:02 %02d:04:05" % (number // scenes), 1))
 
     return made(f"photos-{count}", fill)
 
@@ -134,7 +140,7 @@ def landscape(seed: int, pixels: float) -> Image.Image:
 
 def _exif(thumbnail: bytes) -> bytes:
     """EXIF with make, model and time in IFD0 and a JPEG thumbnail in IFD1 (EXIF 2.32, 4.5)."""
-    texts = {0x010F: b"Bench\0", 0x0110: b"Landscape 1\0", 0x0132: b"2020:01:02 03:04:05\0"}
+    texts = {0x010F: b"Bench\0", 0x0110: b"Landscape 1\0", 0x0132: TIME + b"\0"}
     first, second = 8, 8 + 2 + 12 * len(texts) + 4
     body = second + 2 + 12 * 2 + 4
     entries, store = b"", b""

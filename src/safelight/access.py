@@ -21,7 +21,7 @@ class Gate:
     def __init__(self, case: Case, purpose: str = "") -> None:
         self.case, self.purpose = case, purpose
         self.facts = Facts(case, QUERY_MEMORY)
-        conditions = [_condition(e.label, e.scope) for e in case.exhibits()]
+        conditions = [_condition(e.label, e.source, e.scope) for e in case.exhibits()]
         where = " or ".join(c for c in conditions if c) or "false"
         scoped = any(e.scope != Scope() for e in case.exhibits())
         join = "left join contents c using (sha256)" if scoped else ""
@@ -59,9 +59,9 @@ class Gate:
         return found
 
 
-def _condition(label: str, scope: Scope) -> str:
-    """Return the SQL condition under which a row of this exhibit is visible."""
-    parts = [f"exhibit = {quoted(label)}"]
+def _condition(label: str, source: int, scope: Scope) -> str:
+    """Return the SQL condition under which a row of this source is visible."""
+    parts = [f"exhibit = {quoted(label)} and source = {source}"]
     if scope.paths:
         parts.append("(" + " or ".join(f"('/' || path) glob {quoted(_rooted(g))} or path glob {quoted(g)}" for g in scope.paths) + ")")
     if scope.kinds:

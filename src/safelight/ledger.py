@@ -185,7 +185,7 @@ LIBRARIES = [
     "duckdb",
     "numpy",
     "Pillow",
-    "pillow-heif",
+    "pi-heif",
     "imagecodecs",
     "pytsk3",
     "libewf-python",

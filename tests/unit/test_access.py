@@ -58,3 +58,16 @@ def test_each_look_is_a_row_with_purpose(safelight: Command) -> None:
     assert ["items", "why"] == [r["shows"] for r in looks]
     assert "review of 14 May" == looks[0]["purpose"]
     assert {"tester"} == {r["who"] for r in looks}
+
+
+def test_scope_belongs_to_one_source(safelight: Command) -> None:
+    """Two sources of one exhibit with different scopes: each is kept within its own."""
+    first, second = make_folder(safelight.folder / "first", 8), make_folder(safelight.folder / "second", 8)
+    safelight("new", safelight.case)
+    safelight("add", safelight.case, first, "--exhibit", "A")
+    safelight("add", safelight.case, second, "--exhibit", "A", "--scope-path", "d0/*")
+    safelight("run", safelight.case, "-q")
+    shown = [(i["origin"].startswith("source:2/"), i["path"]) for i in safelight.find()]
+
+    assert {"d0/stamp0.jpg", "d0/note7.txt"} == {path for second_source, path in shown if second_source}
+    assert "d1/note1.txt" in {path for second_source, path in shown if not second_source}

@@ -190,8 +190,10 @@ def test_layer_below_keeps_its_problem_kind() -> None:
         with pytest.raises(Unreadable) as caught:
             read(open_filesystem(source), target.address)
         assert caught.value.kind == "unreadable", recipe
-        neighbour = next(e for e in entries if e.path == b"sizes/s65536.bin")
-        assert read(fs, neighbour.address) == images.content(images.SIZES.index(65536), 65536)
+        for number, size in enumerate(images.SIZES):  # the library reads 64 KiB where less is asked for: neighbours must not suffer
+            neighbour = next(e for e in entries if e.path == b"sizes/s%d.bin" % size)
+            if neighbour.address != target.address and (recipe != "ntfs" or size == 65536):
+                assert read(open_filesystem(source), neighbour.address) == images.content(number, size), (recipe, size)
 
 
 def test_damaged_size_does_not_hang(tmp_path: Path) -> None:

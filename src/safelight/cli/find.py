@@ -128,7 +128,7 @@ def _known(item: dict[str, Any]) -> str:
 
 
 def _short(item: dict[str, Any]) -> list[Any]:
-    changed = (item["mtime"] or "")[:19]
+    changed = (item["mtime"] or "")[:19] + ("Z" if item["mtime"] and item["time_basis"] == "utc" else "")
     return [
         item["item_id"][:12],
         item["exhibit"],

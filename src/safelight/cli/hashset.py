@@ -26,7 +26,7 @@ def command() -> None:
 @command.command("add")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--as", "as_", type=click.Choice(["illegal", "irrelevant", "other", "known"]), help="What the unit takes the set as.")
-@click.option("--name", help="Name of the set (default: what the file says, else the file's name). The same name: a new version.")
+@click.option("--name", help="Name of the set (default: the file's name). The same name: a new version.")
 @click.option("--set-version", "--version", "version", help="Version (default: the next number).")
 @click.option("--owner", default="", help="Whose list it is.")
 @click.option("--scheme", help="Scheme of its categories, e.g. vics-us, where the file does not say.")

@@ -78,7 +78,8 @@ class _Lines:
         of = f" of {self.total}" if self.total else ""
         rate = f", {size(int(self.bytes / spent))}/s" if self.bytes else ""
         left = f", {spent / self.done * (self.total - self.done):.0f} s left" if self.total and 0 < self.done < self.total else ""
-        click.echo(f"{self.name}: {self.done}{of} in {spent:.1f} s{rate}{left}", err=True)
+        count = f"{self.done}{of} in " if self.done or self.total else ""
+        click.echo(f"{self.name}: {count}{spent:.1f} s{rate}{left}", err=True)
 
     def end(self) -> None:
         if self.name:

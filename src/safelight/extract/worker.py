@@ -83,8 +83,6 @@ class _Pending(msgspec.Struct):
 
 def extract(task: Task, open_source: Callable[[], ByteSource], only: str) -> Iterator[Item | Late]:
     """Yield the item of a task and then its members. Never raises for what evidence causes."""
-    from safelight.extract import archives
-
     item = Item(task.ordinal)
     try:
         source = open_source()
@@ -103,10 +101,16 @@ def extract(task: Task, open_source: Callable[[], ByteSource], only: str) -> Ite
     embedded = [] if careful else _picture(item, held)
     if not careful:
         _structure(item, source)
-    item.whole = careful or not (embedded or archives.is_archive(held.filetype.media_type))
+    item.whole = careful or not (embedded or _is_archive(held))
     yield item
     if not item.whole:
         yield from _members(task, item, held, source, embedded)
+
+
+def _is_archive(held: _Held) -> bool:
+    from safelight.extract import archives  # not loaded, and so not to be had, in a worker that only digests
+
+    return archives.is_archive(held.filetype.media_type)
 
 
 def _source_blocks(source: ByteSource) -> Iterator[bytes]:

@@ -141,11 +141,20 @@ def _flat(array: Any) -> Iterable[bytes]:
         values = array.cast(pa.binary()) if not pa.types.is_binary(kind) else array
         lengths = pc.fill_null(pc.binary_length(values), 0).cast(pa.int64()).to_numpy().astype("<i8")
         yield lengths.tobytes()
-        yield b"".join(v for v in values.to_pylist() if v is not None)
+        yield _joined(values.drop_null())
     elif pa.types.is_boolean(kind):
         yield np.packbits(pc.fill_null(array, False).to_numpy(zero_copy_only=False), bitorder="little").tobytes()
     else:
         yield pc.fill_null(array, 0).to_numpy(zero_copy_only=False).astype(f"<{'f8' if pa.types.is_floating(kind) else 'i8'}").tobytes()
+
+
+def _joined(values: Any) -> bytes:
+    """Return the bytes of a binary array without nulls, one behind the other, as they lie in its buffer."""
+    _, offsets, data = values.buffers()
+    if not len(values) or data is None:
+        return b""
+    ends = np.frombuffer(offsets, "<i4")
+    return bytes(memoryview(data)[ends[values.offset] : ends[values.offset + len(values)]])
 
 
 def logical_digest(path: Path) -> str:

@@ -83,7 +83,7 @@ def import_set(
     folder_name(name)
     known = recognise(source, format)
     chosen = msgspec.structs.replace(options or Options(), name=source.name)
-    if format == "pdq-list" and chosen.declared_type is None:
+    if known.name == "pdq-list" and chosen.declared_type is None:
         chosen = msgspec.structs.replace(chosen, declared_type="pdq")
     with library.writing():
         building = library.path / ".importing" / "set"
