@@ -6,7 +6,6 @@ one that runs it in a sandbox worker. What it answers is checked here again. A k
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -16,12 +15,13 @@ from pathlib import Path
 import msgspec
 
 import safelight
+from safelight.durable import digest_file, sync_folder, write_atomically
 from safelight.match.assertions import SetWriter
 from safelight.match.entries import Event, Fact, HashSetFormat, Incomplete, Options, Record, Refused, Skip, Warn
 from safelight.match.formats import HEAD, by_name, detect
 from safelight.match.formats.nsrl import apply_delta
 from safelight.match.indexes import seal
-from safelight.match.library import AS, FORMAT, Library, Manifest, folder_name, sync_folder, write_durably
+from safelight.match.library import AS, FORMAT, Library, Manifest, folder_name
 from safelight.match.report import ImportReport, Tally
 from safelight.match.schemes import scheme_of, schemes
 
@@ -34,12 +34,6 @@ def read_here(path: Path, known: HashSetFormat, options: Options) -> Iterator[Ev
     """Run a reader in this process (tests, and where the caller is itself inside a sandbox)."""
     with path.open("rb") as stream:
         yield from known.records(stream, msgspec.structs.replace(options, path=str(path)))
-
-
-def digest_of(path: Path) -> str:
-    """Return the SHA-256 of a file, hex."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def recognise(path: Path, name: str | None) -> HashSetFormat:
@@ -93,7 +87,7 @@ def import_set(
             report.as_ = as_ or ""
             whole = _with_deltas(source, deltas, building)
             _fill(building, report, reader(whole, known, chosen), scheme, accept_case)
-            if digest_of(source) != report.source_sha256:
+            if digest_file(source) != report.source_sha256:
                 raise Refused(f"{source.name} changed while it was read")
             _publish(library, building, report)
         finally:
@@ -117,8 +111,8 @@ def _report(
         format=known.name,
         source_name=source.name,
         source_size=source.stat().st_size,
-        source_sha256=digest_of(source),
-        source_files={Path(d).name: digest_of(Path(d)) for d in deltas},
+        source_sha256=digest_file(source),
+        source_files={Path(d).name: digest_file(Path(d)) for d in deltas},
         imported_at=datetime.now(UTC).isoformat(timespec="seconds"),
         program=f"safelight {safelight.__version__}",
     )
@@ -174,7 +168,7 @@ def _fill(building: Path, report: ImportReport, events: Iterator[Event], scheme:
         files=files,
     )
     (building / "base.db").unlink(missing_ok=True)
-    write_durably(building / "manifest.json", msgspec.json.format(msgspec.json.encode(manifest)))
+    write_atomically(building / "manifest.json", msgspec.json.format(msgspec.json.encode(manifest)))
 
 
 def _settle(report: ImportReport, tally: Tally, scheme: str | None) -> str | None:

@@ -26,6 +26,7 @@ from urllib.parse import quote, unquote
 import msgspec
 import numpy as np
 
+from safelight.durable import sync_folder, write_atomically
 from safelight.match.entries import EXACT, WIDTHS, Refused
 from safelight.match.indexes import ROW_ARRAYS, Index, Sealed, SetDamaged, check, map_array
 from safelight.match.report import ImportReport
@@ -83,26 +84,6 @@ def default_path(option: str | os.PathLike[str] | None = None) -> Path:
     import platformdirs
 
     return Path(platformdirs.user_data_dir("safelight", appauthor=False)) / "library"
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def write_durably(path: Path, data: bytes) -> None:
-    """Write a small file: complete or absent, durable on return."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as out:
-        out.write(data)
-        out.flush()
-        os.fsync(out.fileno())
-    temporary.rename(path)
-    sync_folder(path.parent)
 
 
 class OpenSet:
@@ -272,12 +253,12 @@ class Library:
         self.manifest(name, version)
         with self.writing():
             note = {"by": by, "at": datetime.now(UTC).isoformat(timespec="seconds")}
-            write_durably(self.set_folder(name) / folder_name(version) / "confirmed.json", json.dumps(note, sort_keys=True).encode())
+            write_atomically(self.set_folder(name) / folder_name(version) / "confirmed.json", json.dumps(note, sort_keys=True).encode())
             self.make_current(name, version)
 
     def make_current(self, name: str, version: str) -> None:
         """Let the set be matched with this version; to be called under `writing`."""
-        write_durably(self.set_folder(name) / "current", folder_name(version).encode())
+        write_atomically(self.set_folder(name) / "current", folder_name(version).encode())
 
     def remove(self, name: str, version: str | None = None) -> None:
         """Remove one version, or the set with its history. The newest ready version that is left becomes current."""
