@@ -106,7 +106,7 @@ ATTEMPTS = {
     # limits
     "two GiB": 'b = bytearray(2 << 30); b[::4096] = b"x" * len(b[::4096]); escaped(len(b))',
     "more memory allowed": "resource.setrlimit(resource.RLIMIT_DATA, (4 << 30, 4 << 30)); escaped()",
-    "more files allowed": "resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096)); escaped()",
+    "more files allowed": "resource.setrlimit(resource.RLIMIT_NOFILE, (1 << 20, 1 << 20)); escaped()",
     "limits of another process": "escaped(syscall(302, 1, 9, 0, ctypes.create_string_buffer(16)))",
     "root again": "os.setuid(0); escaped(os.getuid())",
     "groups": "os.setgroups([0]); escaped()",

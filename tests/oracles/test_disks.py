@@ -169,3 +169,21 @@ def test_evidence_keeps_its_bytes_and_times(safelight: Command, tmp_path: Path, 
     safelight("verify", safelight.case, "--full", expect=(0,))
 
     assert before == state()
+
+
+def test_an_image_of_many_segments_is_one_disk(safelight: Command, tmp_path: Path, evidence: Callable[[str], Path]) -> None:
+    """A raw image in 768 segments gives what the whole one gives: more descriptors than one message or the usual limit takes."""
+    whole = evidence("ext4k.img")
+    raw = whole.read_bytes()
+    for number in range(0, len(raw) // 32_768 + 1):
+        piece = raw[number * 32_768 : (number + 1) * 32_768]
+        if piece:
+            (tmp_path / f"disk.{number + 1:03d}").write_bytes(piece)
+    safelight("new", safelight.case)
+    safelight("add", safelight.case, whole, "--exhibit", "whole")
+    added = safelight("add", safelight.case, tmp_path / "disk.001", "--exhibit", "split")
+    safelight("run", safelight.case, "-q")
+    seen = [[(i["path"], i["state"], i["size"], i["sha256"]) for i in safelight.find("--exhibit", e)] for e in ("whole", "split")]
+
+    assert b"768 file(s)" in added.stderr
+    assert seen[0] == seen[1]

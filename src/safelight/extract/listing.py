@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from safelight.case import Case, Exhibit
+from safelight.case import Case, Exhibit, Part
 from safelight.durable import folder_atomically
 from safelight.errors import Refused
 from safelight.escape import readable
@@ -28,22 +28,24 @@ SHARD_ITEMS = 1_000
 SHARD_BYTES = 64 << 20
 
 
-def open_parts(exhibit: Exhibit) -> tuple[list[bytes], list[int]]:
-    """Open the segments of an image read only: (base names, descriptors). Raise `Refused` where one is gone or changed in size."""
-    names, descriptors = [], []
-    for part in exhibit.parts:
-        try:
-            fd = open_untouched(part.path)
-        except OSError as e:
-            raise Refused(
-                f"{part.path}, a part of exhibit {exhibit.label}, cannot be opened: {e.strerror or e}. The case is unharmed; "
-                "bring the evidence back to that path and run again."
-            ) from None
-        descriptors.append(fd)
-        names.append(os.fsencode(Path(part.path).name))
-        if os.fstat(fd).st_size != part.size:
-            raise Refused(f"{part.path} has {os.fstat(fd).st_size} bytes; {part.size} when it was added. Nothing was read from it.")
-    return names, descriptors
+SEGMENTS = 200
+"""Segments handed over in one message: the kernel passes at most 253 descriptors at a time (SCM_MAX_FD)."""
+
+
+def open_part(exhibit: Exhibit, part: Part) -> int:
+    """Open one segment of an image read only. Raise `Refused` where it is gone or has another size."""
+    try:
+        fd = open_untouched(part.path)
+    except OSError as e:
+        raise Refused(
+            f"{part.path}, a part of exhibit {exhibit.label}, cannot be opened: {e.strerror or e}. The case is unharmed; "
+            "bring the evidence back to that path and run again."
+        ) from None
+    size = os.fstat(fd).st_size
+    if size != part.size:
+        os.close(fd)
+        raise Refused(f"{part.path} has {size} bytes; {part.size} when it was added. Nothing was read from it.")
+    return fd
 
 
 def open_folder(exhibit: Exhibit) -> Folder:
@@ -58,12 +60,17 @@ def open_folder(exhibit: Exhibit) -> Folder:
 
 def open_image(worker: Sandbox, exhibit: Exhibit) -> protocol.Opened:
     """Open an image exhibit in a worker. Raise `RequestFailed` or `WorkerDied`."""
-    names, descriptors = open_parts(exhibit)
-    try:
-        (opened,) = worker.ask(protocol.Open(names), descriptors)
-    finally:
-        for fd in descriptors:
-            os.close(fd)
+    for first in range(0, len(exhibit.parts), SEGMENTS):
+        parts, descriptors = exhibit.parts[first : first + SEGMENTS], list[int]()
+        try:
+            descriptors += (open_part(exhibit, part) for part in parts)
+            names = [os.fsencode(Path(part.path).name) for part in parts]
+            for _ in worker.ask(protocol.Segments(names), descriptors):
+                pass
+        finally:
+            for fd in descriptors:
+                os.close(fd)
+    (opened,) = worker.ask(protocol.Open())
     assert isinstance(opened, protocol.Opened)
     return opened
 

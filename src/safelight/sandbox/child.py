@@ -86,15 +86,20 @@ class Worker:
     def __init__(self, channel: protocol.Channel) -> None:
         self.channel = channel
         self.image: Any = None
+        self._segments: list[tuple[bytes, int]] = []
+        self._held: list[int] = []
 
     def answer(self, request: protocol.Request) -> None:
         """Answer one request; what it cannot do is a `Failed`, and the worker lives on."""
         descriptors, self.channel.descriptors = self.channel.descriptors, []
         try:
             match request:
-                case protocol.Open():
-                    self._open(request, descriptors)
+                case protocol.Segments():
+                    self._segments += zip(request.names, descriptors, strict=True)
                     descriptors = []
+                    self.channel.send(protocol.End(limits.cpu_ms()))
+                case protocol.Open():
+                    self._open()
                 case protocol.List():
                     limits.allow_cpu(limits.CPU_LISTING_S)
                     self._list()
@@ -117,14 +122,17 @@ class Worker:
             for fd in descriptors:
                 os.close(fd)
 
-    def _open(self, request: protocol.Open, descriptors: list[int]) -> None:
+    def _open(self) -> None:
         from safelight.evidence.bytesource import FdSource
         from safelight.evidence.exhibit import DiskImage
         from safelight.evidence.source import Segment
 
         limits.allow_cpu(limits.CPU_LISTING_S)
-        self.image = None
-        self.image = DiskImage([Segment(n, FdSource(fd)) for n, fd in zip(request.names, descriptors, strict=True)])
+        self.image, segments, self._segments = None, self._segments, []
+        for fd in self._held:
+            os.close(fd)
+        self._held = [fd for _, fd in segments]
+        self.image = DiskImage([Segment(name, FdSource(fd)) for name, fd in segments])
         image = self.image.stream
         stored = [(d.algorithm, d.value) for d in image.stored_digests]
         self.channel.send(protocol.Opened(self.image.container, image.size, stored, list(image.problems)))

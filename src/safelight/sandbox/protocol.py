@@ -21,10 +21,14 @@ from safelight.sandbox.limits import MAX_FRAME
 # ---- what the parent asks ----------------------------------------------------------------------------------------------------
 
 
-class Open(msgspec.Struct, tag_field="what", tag=True):
-    """Take these segments (their descriptors come along, in order) as the image to work on."""
+class Segments(msgspec.Struct, tag_field="what", tag=True):
+    """Take these segments of an image (their descriptors come along, in order); more may follow. Answers `End`."""
 
     names: list[bytes]
+
+
+class Open(msgspec.Struct, tag_field="what", tag=True):
+    """Open the segments that were given as the image to work on. Answers `Opened`."""
 
 
 class List(msgspec.Struct, tag_field="what", tag=True):
@@ -182,7 +186,7 @@ class Ready(msgspec.Struct, tag_field="what", tag=True):
     """The worker has imported everything and closed its walls."""
 
 
-Request = Open | List | Extract | Read | DigestImage | Import
+Request = Segments | Open | List | Extract | Read | DigestImage | Import
 Answer = Opened | Listed | Volume | Item | Late | Done | Chunk | ImageDigests | Failed | End | Ready
 
 _LENGTH = struct.Struct("<I")
