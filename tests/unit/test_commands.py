@@ -142,7 +142,7 @@ def test_status_counts_what_find_lists(run: Command) -> None:
     assert {"illegal": 1, "irrelevant": 1} == status["known"]
     assert sum(1 for i in items if i["problem"]) <= sum(status["problems"].values())
     assert ["folder"] == [v["filesystem"] for v in status["volumes"]]
-    assert {"md5": 1} == {k: v for k, v in status["matchable"]["known 1"].items() if v}
+    assert {"md5": 1} == {k: v for k, v in status["matchable"]["known"].items() if v}
 
 
 def test_verify_names_what_was_done_to_the_case(run: Command, tmp_path: Path) -> None:

@@ -39,11 +39,13 @@ def status(gate: Any, exhibit: str | None, library: str | None) -> dict[str, Any
     facts = summarise(gate, exhibit)
     labels = sorted({e.label for e in gate.case.exhibits()})
     entries = list(gate.case.ledger.entries())
+    can, cannot = matchable(library)
     return {
         "case": {"id": gate.case.id, "title": gate.case.settings["title"], "path": str(gate.case.folder)},
         **facts,
         "exhibits": {label: _brief(summarise(gate, label)) for label in labels} if exhibit is None else {},
-        "matchable": matchable(library),
+        "matchable": can,
+        "not_matchable": cannot,
         "sets": sets_used(gate),
         "sandbox": all(e["settings"]["walls"] for e in entries if e["what"] == "run"),
         "steps": _steps(gate.case, entries),
@@ -118,4 +120,6 @@ def _print(f: dict[str, Any]) -> None:
     if f["matchable"]:
         click.echo("\nWhat the hash sets can match (entries)")
         names = sorted({m for s in f["matchable"].values() for m in s})
-        table(("set", *names), [(name, *(s.get(m, 0) for m in names)) for name, s in f["matchable"].items()])
+        opaque = {name: ", ".join(f"{n} {kind}" for kind, n in kinds.items()) for name, kinds in f["not_matchable"].items()}
+        rows = [(name, *(s.get(m, 0) for m in names), opaque.get(name, "")) for name, s in f["matchable"].items()]
+        table(("set", *names, "not matchable here"), rows)

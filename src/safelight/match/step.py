@@ -93,9 +93,7 @@ def _match_set(case: Case, shelf: Library, name: str, info: SetInfo, inputs: str
     }
 
 
-def matchable(library: str | None) -> dict[str, dict[str, int]]:
-    """Return, per ready set of the library, how many entries can be matched by which method."""
-    return {
-        f"{s.name} {s.version}": {**s.matchable, **{f"{k} (not matchable here)": n for k, n in s.opaque.items()}}
-        for s in Library(library).list()
-    }
+def matchable(library: str | None) -> tuple[dict[str, dict[str, int]], dict[str, dict[str, int]]]:
+    """Return by set what can be matched here (entries by method) and what cannot (values by kind), for the ready sets of the library."""
+    ready = [s for s in Library(library).list() if s.state == "ready"]
+    return {s.name: s.matchable for s in ready}, {s.name: s.opaque for s in ready if s.opaque}
