@@ -175,7 +175,7 @@ def test_an_image_of_many_segments_is_one_disk(safelight: Command, tmp_path: Pat
     """A raw image in 768 segments gives what the whole one gives: more descriptors than one message or the usual limit takes."""
     whole = evidence("ext4k.img")
     raw = whole.read_bytes()
-    for number in range(0, len(raw) // 32_768 + 1):
+    for number in range(len(raw) // 32_768 + 1):
         piece = raw[number * 32_768 : (number + 1) * 32_768]
         if piece:
             (tmp_path / f"disk.{number + 1:03d}").write_bytes(piece)
