@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import resource
 
-MEMORY_BYTES = 960 << 20
+MEMORY_BYTES = 860 << 20
 """Private memory of a worker (RLIMIT_DATA): the peak of a worker stays below 1 GiB, mapped libraries included."""
 
 ADDRESS_SPACE_BYTES = 6 << 30
