@@ -91,7 +91,9 @@ def _facts(case: Case, depth: str, counts: dict[str, int]) -> Iterator[str]:
 def _unfinished(case: Case, path: Path) -> bool:
     """Tell whether a file belongs to a write in flight or to a shard that a run will make again."""
     parts = path.relative_to(case.folder).parts
-    return any(p.startswith(TEMPORARY) for p in parts) or "shards" in parts or (parts[0] == "renditions" and path.suffix == ".pack")
+    if any(p.startswith(TEMPORARY) for p in parts) or "shards" in parts:
+        return True
+    return parts[0] == "renditions" and path.suffix == ".pack" and not Layout(case.folder).tables(parts[1], "everything").is_dir()
 
 
 def _evidence(case: Case, exhibit: Exhibit, depth: str, walls: bool, command: str, counts: dict[str, int]) -> Iterator[str]:

@@ -166,6 +166,10 @@ def test_verify_names_what_was_done_to_the_case(run: Command, tmp_path: Path) ->
             victim.write_bytes(b"PAR1")
         said = run("verify", case, expect=(4,)).stdout.decode()
         assert f"{word}: facts/extract-1/A/tables/{victim.name}" in said
+    case = tmp_path / "pack.case"
+    shutil.copytree(run.case, case)
+    (case / "renditions" / "A" / "000007.pack").write_bytes(b"more")
+    assert "added: renditions/A/000007.pack" in run("verify", case, expect=(4,)).stdout.decode()
 
 
 def test_changed_evidence_is_found(run: Command, folder: Path) -> None:
