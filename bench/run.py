@@ -29,7 +29,7 @@ class Sizes:
         self.runs = runs
         self.digests_mb, self.photos, self.mixed_mb = (150, 24, 60) if quick else (1200, 300, 300)
         self.names = (1_000, 10_000) if quick else (10_000, 100_000)
-        self.items = (2_000, 20_000) if quick else (20_000, items)
+        self.items = (1_000, 10_000) if quick else (20_000, items)
 
 
 def table(title: str, head: str, rows: list[str]) -> None:
