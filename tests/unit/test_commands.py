@@ -229,3 +229,19 @@ def test_wrong_use_has_words_and_a_code(run: Command, words: tuple[str, ...], co
 
 def ledger(run: Command) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (run.case / "ledger.jsonl").read_text().splitlines()]
+
+
+def test_digests_only_digests_everything_and_a_later_run_does_the_rest(safelight: Command) -> None:
+    """`run --only digests`, in the sandbox: every file has its digests, no type, no problem; a whole run then replaces it."""
+    folder = make_folder(safelight.folder / "phone", 150)
+    safelight("new", safelight.case)
+    safelight("add", safelight.case, folder, "--exhibit", "A")
+    safelight("run", safelight.case, "--only", "digests", "-q", expect=(0,))
+    first = {i["path"]: i for i in safelight.find() if i["type"] == "file"}
+    safelight("run", safelight.case, "-q")
+    second = {i["path"]: i for i in safelight.find() if i["type"] == "file"}
+
+    assert 151 == len(first)
+    assert all(i["md5"] and i["sha1"] and i["sha256"] and not i["media_type"] and not i["problem"] for i in first.values())
+    assert {p: i["sha256"] for p, i in first.items()} == {p: i["sha256"] for p, i in second.items()}
+    assert "image/jpeg" == second["d0/stamp0.jpg"]["media_type"]
