@@ -128,3 +128,5 @@ esac
 environment
 packages "$lock"
 kernels
+# Workers see the package read only and cannot keep byte code: without it each start compiles what it imports.
+.venv/bin/python -m compileall -q src/safelight

@@ -18,9 +18,9 @@ EVENTS = ("collect", "change", "consult", "disclose", "combine", "erase")
 class Gate:
     """Access of one person for one purpose to the facts of a case. `visible` is the items table within all scopes."""
 
-    def __init__(self, case: Case, purpose: str = "") -> None:
+    def __init__(self, case: Case, purpose: str = "", memory: str = QUERY_MEMORY) -> None:
         self.case, self.purpose = case, purpose
-        self.facts = Facts(case, QUERY_MEMORY)
+        self.facts = Facts(case, memory)
         conditions = [_condition(e.label, e.source, e.scope) for e in case.exhibits()]
         where = " or ".join(c for c in conditions if c) or "false"
         scoped = any(e.scope != Scope() for e in case.exhibits())

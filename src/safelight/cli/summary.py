@@ -6,11 +6,12 @@ from typing import Any
 
 from safelight.access import Gate
 from safelight.case import Case
+from safelight.facts.reader import MEMORY
 
 
 def totals_line(case: Case) -> tuple[str, int]:
     """Return one line on the whole case, and the number of problems."""
-    s = summarise(Gate(case))
+    s = summarise(Gate(case, memory=MEMORY))
     t = s["totals"]
     problems = sum(s["problems"].values())
     known = ", ".join(f"{count} {name}" for name, count in s["known"].items()) or "none known"

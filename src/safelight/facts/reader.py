@@ -15,7 +15,7 @@ from safelight.case import Case
 from safelight.facts.layout import EXTRACTED, Layout
 from safelight.records import TABLES, schema
 
-MEMORY = "256MB"
+MEMORY = "160MB"
 """What a step of a run may use: the coordinator stays below 500 MiB, whatever the size of the case."""
 
 QUERY_MEMORY = "1GB"
