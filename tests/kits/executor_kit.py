@@ -12,7 +12,7 @@ import pytest
 
 from command import Command
 from safelight.executors import Executor, ShardFailed
-from safelight.extract.shard import ShardDone, ShardJob, extract_shard
+from safelight.extract.shard import ShardDone, ShardJob, close_worker, extract_shard
 from small import make_folder
 
 
@@ -41,7 +41,10 @@ class ExecutorKit:
     @classmethod
     def expected(cls, case: Command) -> dict[int, dict[str, str]]:
         """The digests of each shard, made one after the other in this process."""
-        return {job.shard: digests(extract_shard(job)) for job in jobs(case)}
+        try:
+            return {job.shard: digests(extract_shard(job)) for job in jobs(case)}
+        finally:
+            close_worker()
 
     def test_all_jobs_are_done_with_the_same_digests(self, executor: Executor, case: Command, expected: dict[int, dict[str, str]]) -> None:
         """Each job is answered at least once, and its files are those of a plain call."""
