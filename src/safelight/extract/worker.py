@@ -1,7 +1,7 @@
 """Extract one listed item, inside the sandbox: one pass over the bytes, then what the content asks for, then what it holds.
 
 The answer is a run of `Item` records: the item itself, then its members (archive members, embedded thumbnails, previews) in
-order of reading, each with the member that holds it. Members are taken from a stack, not by recursion, under one budget for the
+order of reading, each with the member that holds it. Members are taken from a queue, not by recursion, under one budget for the
 whole tree below the listed item. The same bytes give the same answer, whatever came before.
 """
 
