@@ -1,7 +1,7 @@
 """The list step of one exhibit, on the trusted side: entries from the sandbox (or from a folder) become listed shards.
 
-The cut into shards follows from the list alone, so it is the same whatever works on it: a shard ends at `SHARD_ITEMS` entries
-or `SHARD_BYTES` of readable content.
+The cut into shards follows from the list alone, so it is the same whatever works on it: a shard ends at a number of
+entries or bytes of readable content, small at first and growing with the listing (`shard_room`).
 """
 
 from __future__ import annotations
@@ -24,8 +24,18 @@ from safelight.problems import Problem
 from safelight.sandbox import protocol
 from safelight.sandbox.parent import RequestFailed, Sandbox, WorkerDied, checked_kind
 
-SHARD_ITEMS = 1_000
-SHARD_BYTES = 64 << 20
+SHARD_ITEMS, SHARD_BYTES = 500, 16 << 20
+"""Room of the first shards: a stick is spread over all workers, and little is lost when the run is stopped."""
+
+SHARDS_OF_A_SIZE, DOUBLINGS = 32, 5
+"""After so many shards the room doubles, so often at most: a large disk ends at 16,000 entries or 512 MiB a shard, and neither the
+ledger nor the cost of a shard grows with it."""
+
+
+def shard_room(number: int) -> tuple[int, int]:
+    """Return how many entries and how many bytes of readable content shard `number` (from 0) takes."""
+    doubled = min(number // SHARDS_OF_A_SIZE, DOUBLINGS)
+    return SHARD_ITEMS << doubled, SHARD_BYTES << doubled
 
 
 SEGMENTS = 200
@@ -126,6 +136,7 @@ class _ListWriter:
         self.folder, self.exhibit = folder, exhibit
         self.ordinal = 0
         self._shard: TableWriter | None = None
+        self._room = shard_room(0)
         self._shards = self._in_shard = self._bytes = self._numbered = self._cpu_ms = 0
         self._written: dict[str, Written] = {}
         self._problems = TableWriter(folder / "problems.parquet", "problems")
@@ -146,7 +157,8 @@ class _ListWriter:
 
     def _entry(self, origin: str, entry: Entry) -> None:
         size = max(entry.size or 0, 0) if entry.has_content else 0
-        if self._shard is None or self._in_shard >= SHARD_ITEMS or (self._in_shard and self._bytes + size > SHARD_BYTES):
+        items, room = self._room
+        if self._shard is None or self._in_shard >= items or (self._in_shard and self._bytes + size > room):
             self._next_shard()
         assert self._shard is not None
         origin = self.exhibit.prefix + origin
@@ -160,6 +172,7 @@ class _ListWriter:
     def _next_shard(self) -> None:
         self._end_shard()
         self._shard = TableWriter(self.folder / f"{self._shards:06d}.parquet", "items")
+        self._room = shard_room(self._shards)
         self._shards, self._in_shard, self._bytes = self._shards + 1, 0, 0
 
     def _end_shard(self) -> None:
