@@ -7,6 +7,7 @@ and a new hash set is matched without reading evidence. Sequential, parallel and
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from typing import Any, Protocol
 
 import msgspec
@@ -14,7 +15,7 @@ import msgspec
 from safelight.case import Case, Exhibit
 from safelight.durable import sweep
 from safelight.errors import OutOfResources, Refused
-from safelight.executors import ShardFailed, choose
+from safelight.executors import Executor, ShardFailed, choose
 from safelight.extract.listing import list_exhibit
 from safelight.extract.shard import ShardDone, ShardJob
 from safelight.facts import compact
@@ -48,13 +49,16 @@ def run(case: Case, settings: Settings, progress: Progress) -> None:
         ledger = _Past(case)
         case.ledger.append("run", command=settings.command, settings=msgspec.to_builtins(settings), versions=versions())
         worked: set[str] = set()
-        while waiting := [e for e in case.exhibits() if e.key not in worked]:  # what is added meanwhile comes next
-            for exhibit in waiting:
-                list_step(case, exhibit, settings, ledger, progress)
-            for exhibit in waiting:
-                extract_step(case, exhibit, settings, ledger, progress)
-                compact_step(case, exhibit, settings, ledger, progress)
-            worked |= {e.key for e in waiting}
+        with closing(choose(settings.workers, settings.cluster)) as executor:
+            while waiting := [e for e in case.exhibits() if e.key not in worked]:  # what is added meanwhile comes next
+                if any(not _is_extracted(case, e, settings, ledger) for e in waiting):
+                    executor.prepare(settings.only, settings.walls)
+                for exhibit in waiting:
+                    list_step(case, exhibit, settings, ledger, progress)
+                for exhibit in waiting:
+                    extract_step(case, exhibit, settings, executor, ledger, progress)
+                    compact_step(case, exhibit, settings, ledger, progress)
+                worked |= {e.key for e in waiting}
         match_step(case, settings, progress)
         stack_step(case, settings, progress)
         case.ledger.append("run-end", command=settings.command)
@@ -78,25 +82,28 @@ def list_step(case: Case, exhibit: Exhibit, settings: Settings, past: _Past, pro
     case.ledger.append("list", exhibit=exhibit.key, step=LIST_STEP, **summary)
 
 
-def extract_step(case: Case, exhibit: Exhibit, settings: Settings, past: _Past, progress: Progress) -> None:
+def _is_extracted(case: Case, exhibit: Exhibit, settings: Settings, past: _Past) -> bool:
+    tables = Layout(case.folder).tables(exhibit.key, settings.only)
+    return past.has("compact", exhibit.key, EXTRACT_STEPS[settings.only]) and tables.is_dir()
+
+
+def extract_step(case: Case, exhibit: Exhibit, settings: Settings, executor: Executor, past: _Past, progress: Progress) -> None:
     """Listed shards → facts/extract-1 …/shards and renditions: digests, types, pictures, members, problems."""
     layout, step = Layout(case.folder), EXTRACT_STEPS[settings.only]
-    if past.has("compact", exhibit.key, step) and layout.tables(exhibit.key, settings.only).is_dir():
+    if _is_extracted(case, exhibit, settings, past):
         return
     shards = range(len(layout.list_shards(exhibit.key)))
     known = {n for n in shards if past.has_shard(exhibit.key, step, n) and layout.shard(exhibit.key, settings.only, n).is_dir()}
     jobs = [ShardJob(str(case.folder.resolve()), exhibit.key, n, settings.only, settings.walls) for n in shards if n not in known]
     progress.begin("extract", exhibit.key, len(shards))
     progress.advance(len(known))
-    for answer in _answers(jobs, settings):
+    for answer in _answers(jobs, executor):
         case.ledger.append("shard", exhibit=answer.exhibit, step=step, shard=answer.shard, files=answer.files, counts=answer.counts)
         progress.advance(1, answer.counts["bytes"])
 
 
-def _answers(jobs: list[ShardJob], settings: Settings) -> Iterator[ShardDone]:
-    if not jobs:
-        return
-    for answer in choose(settings.workers, settings.cluster).run(jobs):
+def _answers(jobs: list[ShardJob], executor: Executor) -> Iterator[ShardDone]:
+    for answer in executor.run(jobs) if jobs else ():
         if isinstance(answer, ShardFailed):
             stop = OutOfResources if answer.kind == "resources" else Refused
             raise stop(
@@ -109,7 +116,7 @@ def _answers(jobs: list[ShardJob], settings: Settings) -> Iterator[ShardDone]:
 def compact_step(case: Case, exhibit: Exhibit, settings: Settings, past: _Past, progress: Progress) -> None:
     """Shards of an exhibit → few files; the shards go once the tables stand in the ledger."""
     layout, step = Layout(case.folder), EXTRACT_STEPS[settings.only]
-    if past.has("compact", exhibit.key, step) and layout.tables(exhibit.key, settings.only).is_dir():
+    if _is_extracted(case, exhibit, settings, past):
         compact.drop_shards(layout, exhibit.key, settings.only)
         return
     (layout.extracted(exhibit.key, settings.only) / "shards").mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import psutil
 import pytest
@@ -18,16 +19,20 @@ class TestInline(ExecutorKit):
     victims_exist = False
 
     @pytest.fixture
-    def executor(self) -> Executor:
-        return Inline()
+    def executor(self) -> Iterator[Executor]:
+        with closing(Inline()) as made:
+            yield made
 
 
 class TestLocalPool(ExecutorKit):
     """Persistent children."""
 
-    @pytest.fixture
-    def executor(self) -> Executor:
-        return LocalPool(2)
+    @pytest.fixture(params=[False, True], ids=["plain", "prepared"])
+    def executor(self, request: pytest.FixtureRequest) -> Iterator[Executor]:
+        with closing(LocalPool(2)) as made:
+            if request.param:
+                made.prepare("everything", True)
+            yield made
 
     def victims(self) -> list[psutil.Process]:
         return own_children("safelight.executors.child")

@@ -23,7 +23,17 @@ class ShardFailed(msgspec.Struct, frozen=True):
 class Executor(Protocol):
     """Runs jobs and yields what became of each, in any order. Leaving the iteration early stops the work."""
 
-    def run(self, jobs: Sequence[ShardJob]) -> Iterator[ShardDone | ShardFailed]: ...
+    def prepare(self, only: str, walls: bool) -> None:
+        """Start what takes time, while the listing goes on. Need not be called; may do nothing."""
+        ...
+
+    def run(self, jobs: Sequence[ShardJob]) -> Iterator[ShardDone | ShardFailed]:
+        """Run some jobs; may be called again for the next exhibit."""
+        ...
+
+    def close(self) -> None:
+        """End all that was started. Safe to call twice."""
+        ...
 
 
 def choose(workers: int, cluster: str | None) -> Executor:

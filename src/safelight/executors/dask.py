@@ -24,6 +24,12 @@ class DaskExecutor:
     def __init__(self, address: str, still_s: float = STILL_S) -> None:
         self.address, self.still_s = address, still_s
 
+    def prepare(self, only: str, walls: bool) -> None:
+        """Nothing is to be started: the cluster runs."""
+
+    def close(self) -> None:
+        """Nothing is kept between the calls of `run`."""
+
     def run(self, jobs: Sequence[ShardJob]) -> Iterator[ShardDone | ShardFailed]:
         client = self._client()
         try:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 import msgspec
 
@@ -32,18 +33,24 @@ class Answer(msgspec.Struct):
 class Inline:
     """Runs the jobs in this process, one after the other."""
 
+    def prepare(self, only: str, walls: bool) -> None:
+        """Nothing is to be started: the worker starts with the first job."""
+
     def run(self, jobs: Sequence[ShardJob]) -> Iterator[ShardDone | ShardFailed]:
-        try:
-            for job in jobs:
-                yield run_job(job)
-        finally:
-            close_worker()
+        for job in jobs:
+            yield run_job(job)
+
+    def close(self) -> None:
+        close_worker()
 
 
 class _Child:
-    def __init__(self) -> None:
+    def __init__(self, *prepared: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "safelight.executors.child"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+            [sys.executable, "-m", "safelight.executors.child", *prepared],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
         )
         self.job: ShardJob | None = None
         self.attempt = 0
@@ -51,8 +58,9 @@ class _Child:
     def give(self, job: ShardJob, attempt: int) -> None:
         self.job, self.attempt = job, attempt
         assert self.process.stdin is not None
-        self.process.stdin.write(msgspec.json.encode(job) + b"\n")
-        self.process.stdin.flush()
+        with suppress(BrokenPipeError):  # it has died: its end of stdout says so
+            self.process.stdin.write(msgspec.json.encode(job) + b"\n")
+            self.process.stdin.flush()
 
     def take(self) -> ShardDone | ShardFailed | None:
         """Return the answer, or None where the child died."""
@@ -67,52 +75,65 @@ class _Child:
         self.process.kill()
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
-                pipe.close()
+                with suppress(BrokenPipeError):
+                    pipe.close()
         self.process.wait()
 
 
 class LocalPool:
-    """So many children, each with one job at a time."""
+    """So many children, each with one job at a time; they stay for the next exhibit."""
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
+        self._children: list[_Child] = []
+
+    def prepare(self, only: str, walls: bool) -> None:
+        while len(self._children) < self.workers:
+            self._children.append(_Child(only, "walls" if walls else "no-walls"))
 
     def run(self, jobs: Sequence[ShardJob]) -> Iterator[ShardDone | ShardFailed]:
         waiting = deque((job, 1) for job in jobs)
-        children: list[_Child] = []
+        whole = False
         try:
             with selectors.DefaultSelector() as selector:
-                for _ in range(min(self.workers, len(jobs))):
-                    self._start(children, selector, waiting)
-                while any(c.job for c in children):
+                while len(self._children) < min(self.workers, len(jobs)):
+                    self._children.append(_Child())
+                for child in self._children:
+                    self._give(child, selector, waiting)
+                while any(c.job for c in self._children):
                     for key, _ in selector.select():
-                        yield from self._answered(key.data, children, selector, waiting)
+                        yield from self._answered(key.data, selector, waiting)
+            whole = True
         finally:
-            for child in children:
-                child.end()
+            if not whole:  # the caller has left: what the children work on is not wanted any more
+                self.close()
 
-    def _start(self, children: list[_Child], selector: selectors.BaseSelector, waiting: deque[tuple[ShardJob, int]]) -> None:
+    @staticmethod
+    def _give(child: _Child, selector: selectors.BaseSelector, waiting: deque[tuple[ShardJob, int]]) -> None:
         if waiting:
-            child = _Child()
-            children.append(child)
             selector.register(child.process.stdout, selectors.EVENT_READ, child)  # type: ignore[arg-type]
             child.give(*waiting.popleft())
 
     def _answered(
-        self, child: _Child, children: list[_Child], selector: selectors.BaseSelector, waiting: deque[tuple[ShardJob, int]]
+        self, child: _Child, selector: selectors.BaseSelector, waiting: deque[tuple[ShardJob, int]]
     ) -> Iterator[ShardDone | ShardFailed]:
         job, attempt = child.job, child.attempt
+        selector.unregister(child.process.stdout)  # type: ignore[arg-type]
         answer, child.job = child.take(), None
         if answer is not None:
+            self._give(child, selector, waiting)  # before the answer is handed on: the child need not wait for who takes it
             yield answer
-            if waiting:
-                child.give(*waiting.popleft())
             return
-        selector.unregister(child.process.stdout)  # type: ignore[arg-type]
-        children.remove(child)
+        self._children.remove(child)
         child.end()
         if job is not None and attempt < ATTEMPTS:
             waiting.appendleft((job, attempt + 1))
         elif job is not None:
             yield ShardFailed(job, "failed", f"{ATTEMPTS} worker processes were killed on this shard")
-        self._start(children, selector, waiting)
+        self._children.append(_Child())
+        self._give(self._children[-1], selector, waiting)
+
+    def close(self) -> None:
+        children, self._children = self._children, []
+        for child in children:
+            child.end()

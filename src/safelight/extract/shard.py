@@ -66,13 +66,18 @@ class Worker:
         """Return a worker that has the exhibit open; a used-up one is replaced."""
         if self._sandbox is not None and (self._kind != (only, walls) or self._items > limits.RECYCLE_ITEMS):
             self.drop()
+        sandbox = self.prepare(only, walls)
+        place = f"{case.folder}\0{exhibit.key}"
+        if exhibit.form == "image" and self._open != place:
+            open_image(sandbox, exhibit)
+            self._open = place
+        return sandbox
+
+    def prepare(self, only: str, walls: bool) -> Sandbox:
+        """Return the worker; start one where there is none."""
         if self._sandbox is None:
             self._sandbox = Sandbox("digests" if only == "digests" else "full", walls)
             self._kind, self._open, self._items = (only, walls), "", 0
-        place = f"{case.folder}\0{exhibit.key}"
-        if exhibit.form == "image" and self._open != place:
-            open_image(self._sandbox, exhibit)
-            self._open = place
         return self._sandbox
 
     def count(self, items: int) -> None:
@@ -112,6 +117,11 @@ def extract_shard(job: ShardJob) -> ShardDone:
     finally:
         temporary_pack.unlink(missing_ok=True)
     return ShardDone(job.exhibit, job.shard, files, {**counts, "worker_cpu_ms": _worker.cpu_ms - before})
+
+
+def prepare_worker(only: str, walls: bool) -> None:
+    """Start the worker of this process before its first job. Raise `Refused` where the walls cannot be built."""
+    _worker.prepare(only, walls)
 
 
 def close_worker() -> None:
