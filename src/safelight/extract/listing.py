@@ -27,7 +27,7 @@ from safelight.sandbox.parent import RequestFailed, Sandbox, WorkerDied, checked
 SHARD_ITEMS, SHARD_BYTES = 500, 16 << 20
 """Room of the first shards: a stick is spread over all workers, and little is lost when the run is stopped."""
 
-SHARDS_OF_A_SIZE, DOUBLINGS = 32, 5
+SHARDS_OF_A_SIZE, DOUBLINGS = 16, 5
 """After so many shards the room doubles, so often at most: a large disk ends at 16,000 entries or 512 MiB a shard, and neither the
 ledger nor the cost of a shard grows with it."""
 
