@@ -118,3 +118,22 @@ def test_answers_to_something_else_are_refused(listed: Command, tmp_path: Path) 
 
     assert [3] == [i["ordinal"] for i in items if i["problem"] == "protocol"]
     assert {"protocol"} == {p["kind"] for p in problems}
+
+
+@pytest.mark.parametrize("lie", [{"member": 7, "parent": 5}, {"member": 0}, {"length": 1 << 62}])
+def test_answers_that_contradict_one_another_do_not_stop_the_run(listed: Command, lie: dict[str, int]) -> None:
+    """A worker that names a holder that is none, a member twice, or an impossible length: the shard is written all the same."""
+
+    class Twisted(Fragile):
+        def ask(self, request: protocol.Extract, fds: Sequence[int] = ()) -> Iterator[Any]:
+            for answer in super().ask(request, fds):
+                if isinstance(answer, protocol.Item) and answer.ordinal == 3 and answer.member == 1:
+                    for name, value in lie.items():
+                        setattr(answer, name, value)
+                yield answer
+
+    shard.Sandbox = Twisted  # type: ignore[misc,assignment]
+    items, _ = extracted(listed, {})
+
+    assert {0, 1, 2, 3, 4} == {i["ordinal"] for i in items}
+    assert 12 == sum(1 for i in items if i["ordinal"] != 3 and i["sha256"])

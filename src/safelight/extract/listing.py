@@ -196,12 +196,13 @@ class _ListWriter:
                 self.exhibit.prefix + v.origin,
                 v.filesystem,
                 _text(v.label),
-                v.offset,
-                v.size,
-                a.entries_walk if known else None,
-                a.entries_table,
+                _i64(v.offset),
+                _i64(v.size),
+                _i64(a.entries_walk) if known else None,
+                _i64(a.entries_table),
             )
-            + (a.deleted if known else None, a.orphans if known else None, a.bytes_allocated, a.bytes_covered, " ".join(a.readers))
+            + (_i64(a.deleted) if known else None, _i64(a.orphans) if known else None)
+            + (_i64(a.bytes_allocated), _i64(a.bytes_covered), " ".join(a.readers))
         )
 
     def close(self) -> dict[str, Any]:

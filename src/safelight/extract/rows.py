@@ -19,6 +19,9 @@ from safelight.sandbox.parent import checked_kind
 RENDITION_BYTES = 1 << 18
 """A rendition of 192 pixels is some kB; a larger one is not stored."""
 
+MOST_BYTES = 1 << 50
+"""No content is longer: a worker that claims more is not believed (and the ledger's numbers stay exact, RFC 8785)."""
+
 Careful = dict[int, tuple[str, str]]
 
 
@@ -43,12 +46,18 @@ class Answers:
         self._rest: tempfile.SpooledTemporaryFile[bytes] | None = None  # most files have no members
         self.count, self.last = 0, 0
         self.late: dict[int, list[tuple[str, str]]] = {}
+        self._holders = {0}
 
     def add(self, answer: protocol.Item | protocol.Late) -> None:
-        """Take one answer."""
+        """Take one answer. Raise `InvalidAnswer` where it does not follow the ones before: nothing is written then."""
         if isinstance(answer, protocol.Late):
             self.late.setdefault(answer.member, []).extend(answer.problems)
             return
+        follows = answer.member > self.last and answer.parent in self._holders if self.count else answer.member == 0
+        if not follows:
+            raise InvalidAnswer("members that do not follow one another")
+        if answer.kind in HOLDERS:
+            self._holders.add(answer.member)
         self.count, self.last = self.count + 1, answer.member
         if not self._first:
             self._first.append(answer)
@@ -82,15 +91,13 @@ class ShardTables:
         self.counts = {"items": 0, "members": 0, "bytes": 0, "problems": 0}
 
     def take(self, row: dict[str, Any], answers: Answers, careful: Careful) -> None:
-        """Write a listed row with what was found in it. Raise `InvalidAnswer` where the members do not follow one another."""
+        """Write a listed row with what was found in it."""
         late = answers.late
-        origins, paths, last = {0: row["origin"]}, {0: row["path_raw"]}, -1
+        origins, paths = {0: row["origin"]}, {0: row["path_raw"]}
         if not answers.count:
             self._item(_listed(row, None, late.get(0, [])))
         for item in answers:
-            if item.member <= last or (last < 0 and item.member) or (item.member and item.parent not in origins):
-                raise InvalidAnswer("members that do not follow one another")
-            last = number = item.member
+            number = item.member
             problems = [*item.problems, *([careful[number]] if number in careful else []), *late.get(number, [])]
             if number == 0:
                 key, origin = row["item_id"], row["origin"]
@@ -204,7 +211,7 @@ MEMBER_TYPES = frozenset(["member", "thumbnail", "directory", "symlink", "link",
 
 
 def _digests_valid(i: protocol.Item) -> bool:
-    return len(i.sha256 or b"") == 32 and len(i.sha1 or b"") == 20 and len(i.md5 or b"") == 16 and i.length >= 0
+    return len(i.sha256 or b"") == 32 and len(i.sha1 or b"") == 20 and len(i.md5 or b"") == 16 and 0 <= i.length < MOST_BYTES
 
 
 def _i32(value: int) -> int | None:

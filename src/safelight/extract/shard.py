@@ -178,8 +178,6 @@ class _Runner:
                 raise _Interrupted("protocol", "an answer to something that was not asked")
         except _Interrupted as e:
             return done, _Death(e.kind, e.reason, answers.last + 1 if answers.count else 0)
-        except InvalidAnswer as e:
-            raise RuntimeError(f"a worker's answers contradict one another: {e}") from e
         finally:
             answers.close()
             for fd in descriptors:
@@ -248,7 +246,10 @@ def _until_done(answered: Iterator[Any], answers: Answers, ordinal: int) -> None
             raise _Interrupted("protocol", "an answer to something that was not asked")
         if isinstance(answer, protocol.Done):
             return
-        answers.add(answer)
+        try:
+            answers.add(answer)
+        except InvalidAnswer as e:
+            raise _Interrupted("protocol", str(e)) from None
         if isinstance(answer, protocol.Item) and answer.whole:
             return
     raise _Interrupted("protocol", "an answer is missing")
