@@ -61,8 +61,8 @@ def match_case_contents(
 ) -> Iterator[Match]:
     """Yield the matches of a case with one set, sorted.
 
-    `contents`: Arrow record batches (or tables) with sha256, sha1, md5; `pictures`: the same with sha256, pdq, pdq_quality,
-    pdq_transforms, pdq_white, pdq_white_quality; both in ascending sha256, else ValueError. `distance` 0..64 bits. PDQ hashes below
+    `contents`: Arrow record batches (or tables) with sha256, sha1, md5; `pictures`: the same with the columns of
+    `pictures.PICTURE_COLUMNS` (forms may be left out); both in ascending sha256, else ValueError. `distance` 0..64 bits. PDQ hashes below
     `quality_gate` (0..100) take part on neither side; entries without a quality do. `trivial`: match digests of trivial content too.
     One row per (content, entry, method). Raise `CanaryLost` where a planted entry is lost.
     """

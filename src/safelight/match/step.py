@@ -20,6 +20,7 @@ from safelight.match.indexes import SetDamaged
 from safelight.match.library import Library, SetInfo, folder_name
 from safelight.match.matcher import match_case_contents
 from safelight.match.pdq import QUALITY
+from safelight.match.pictures import PICTURE_COLUMNS
 
 STEP = "match-1"
 ROWS = 50_000
@@ -66,7 +67,7 @@ def _match_set(case: Case, shelf: Library, name: str, info: SetInfo, inputs: str
         contents = facts.con.sql("select sha256, sha1, md5, size from contents order by sha256").to_arrow_reader(ROWS)
         other = Facts(case)  # a connection streams one result at a time
         pictures = other.con.sql(
-            "select sha256, pdq, pdq_quality, pdq_transforms, pdq_white, pdq_white_quality from pictures where pdq is not null order by sha256"
+            f"select {', '.join(PICTURE_COLUMNS)} from pictures where pdq is not null order by sha256"
         ).to_arrow_reader(ROWS)
         with folder_atomically(target) as folder:
             table = TableWriter(folder / "matches.parquet", "matches")
