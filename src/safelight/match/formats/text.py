@@ -122,6 +122,6 @@ def rows(source: Iterator[Line], delimiter: str) -> Iterator[Row]:
 
 
 def head_text(head: bytes) -> str:
-    """Decode the first bytes of a file for detection; whatever they are, this gives text."""
+    """Decode the first bytes of a file for detection, lines ended by LF as `lines` ends them; whatever they are, this gives text."""
     encoding, skip = encoding_of(io.BytesIO(head))
-    return decoder_of(encoding).decode(head[skip:])
+    return decoder_of(encoding).decode(head[skip:]).replace("\r\n", "\n").replace("\r", "\n")
