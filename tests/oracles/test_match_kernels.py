@@ -78,7 +78,7 @@ def test_wrong_shapes_and_distances_are_refused() -> None:
     with pytest.raises(ValueError):
         _hamming.brute(b"x", good, 31, -1, 10, "")
     with pytest.raises(ValueError):
-        _hamming.bands(good, good, 48, -1, 10)
+        _hamming.brute(good, good, 256, -1, 10, "")
 
 
 @settings(max_examples=60, deadline=None)

@@ -19,6 +19,7 @@ from safelight.match.canaries import CanaryLost
 from safelight.match.importer import import_set
 from safelight.match.library import Library, OpenSet
 from safelight.match.matcher import Match, match_batches, match_case_contents
+from safelight.match.pdq_index import PdqIndex
 from safelight.match.pictures import PICTURE_COLUMNS
 from safelight.native.hamming_twin import distances
 
@@ -260,7 +261,8 @@ def exact_case() -> tuple[pa.Table, pa.Table]:
 
 def hide_canaries(opened: OpenSet, method: str) -> None:
     """Make the look-up blind for the canaries, as a broken index would be."""
-    index = opened.indexes[method]
+    index = opened.pdq if method == "pdq" else opened.indexes[method]
+    assert index is not None
     keys = np.array(index.keys)
     for key in canaries.keys(opened.set_id, method):
         keys[(keys == key).all(axis=1)] ^= 255
@@ -279,9 +281,9 @@ def test_a_lost_canary_stops_the_run(method: str, make: Maker) -> None:
 def test_a_look_up_that_loses_distant_pairs_is_caught(make: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
     """A join that finds only near pairs loses the canaries at 31; one that reaches too far is caught by those at 32."""
     opened = make("pdq", [noise(1).hex()])
-    real = pictures.join_batches
+    real = PdqIndex.pairs
     for wrong, said in ((30, "distance \\[31\\] not found"), (32, "distance 32 found")):
-        monkeypatch.setattr(pictures, "join_batches", lambda q, e, d, wrong=wrong: real(q, e, wrong))
+        monkeypatch.setattr(PdqIndex, "pairs", lambda index, q, d, wrong=wrong: real(index, q, wrong))
         with pytest.raises(CanaryLost, match=said):
             list(match_case_contents([], [exact_case()[1]], opened))
 

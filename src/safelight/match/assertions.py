@@ -13,6 +13,7 @@ from safelight.match.conflicts import Conflicts, Opaque
 from safelight.match.entries import WIDTHS, Record, Refused
 from safelight.match.indexes import MARK_CANARY, MARK_LOW_QUALITY, MARK_TRIVIAL, ROW_ARRAYS, UNKNOWN_QUALITY, write_index
 from safelight.match.pdq import QUALITY
+from safelight.match.pdq_index import PdqIndex, write_pdq
 from safelight.match.schemes import is_uncategorised
 from safelight.match.spill import Spill
 
@@ -158,7 +159,11 @@ class SetWriter:
         distinct: dict[str, int] = {}
         for method in [m for m in WIDTHS if m in self.spills]:
             spill = self.spills[method]
-            distinct[method] = write_index(self.folder, method, spill.blocks(), spill.count, self.total_rows) - canaries.COUNT
+            if method == "pdq":
+                written = write_pdq(self.folder, spill.blocks(), spill.count, self.total_rows)
+            else:
+                written = write_index(self.folder, method, spill.blocks(), spill.count, self.total_rows)
+            distinct[method] = written - canaries.COUNT
         self.methods = dict(distinct)
         for out in self.arrays.values():
             out.close()
@@ -170,11 +175,10 @@ class SetWriter:
 
     def _count_used(self) -> int:
         """Count distinct PDQ hashes with an entry that is good enough to match with."""
-        from safelight.match.indexes import Index, map_array
+        from safelight.match.indexes import map_array
 
-        index = Index(self.folder, "pdq", self.total_rows)
+        index = PdqIndex(self.folder, self.total_rows)
         marks = map_array(self.folder / "marks", "u1")
-        assert index.starts is not None
         used = 0
         step = 1 << 20
         for start in range(0, len(index.keys), step):

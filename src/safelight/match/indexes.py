@@ -1,7 +1,7 @@
 """The files of one version of a hash set: written once at import, sealed with digests, mapped read-only for matching.
 
     md5.keys sha1.keys sha256.keys sha512.keys   sorted digests, fixed width, duplicates included
-    pdq.keys                                     sorted distinct PDQ hashes; pdq.starts: first place of each in pdq.rows
+    pdq.keys pdq.starts pdq.rows pdq.bands       the index of PDQ hashes, see `pdq_index.py`
     NAME.rows                                    row number of each key (unsigned, 4 bytes; 8 from 2**32 rows on), little-endian
     NAME.table                                   starts of the key prefixes (see `digests.py`), 8 bytes each
     positions categories marks qualities         one value a row: i64, u16 (number in the manifest), u8 (MARK_*), u8 (255 unknown)
@@ -88,7 +88,7 @@ def check(path: Path, sealed: Sealed, whole: bool = False) -> None:
 
 
 def write_index(folder: Path, method: str, blocks: Iterator[Bytes2D], count: int, total_rows: int) -> int:
-    """Write the index of one method from sorted blocks of key + 8-byte big-endian row; return the number of distinct keys.
+    """Write the index of one method (not PDQ) from sorted blocks of key + 8-byte big-endian row; return the number of distinct keys.
 
     `count`: keys in all blocks. Canary rows are part of it. Memory: one block and the prefix table.
     """
@@ -97,9 +97,7 @@ def write_index(folder: Path, method: str, blocks: Iterator[Bytes2D], count: int
     counts = np.zeros(1 << bits, np.int64)
     row_type = "<u4" if total_rows < 1 << 32 else "<u8"
     last, distinct, place = b"", 0, 0
-    distinct_only = method == "pdq"
     with (folder / f"{method}.keys").open("wb") as keys_out, (folder / f"{method}.rows").open("wb") as rows_out:
-        starts_out = (folder / f"{method}.starts").open("wb") if distinct_only else None
         for block in blocks:
             keys = np.ascontiguousarray(block[:, :width])
             rows = np.ascontiguousarray(block[:, width:]).view(">u8").reshape(-1)
@@ -108,16 +106,10 @@ def write_index(folder: Path, method: str, blocks: Iterator[Bytes2D], count: int
             fresh[0] = keys[0].tobytes() != last
             last = keys[-1].tobytes()
             distinct += int(fresh.sum())
-            if starts_out:
-                starts_out.write((np.flatnonzero(fresh) + place).astype("<u8").tobytes())
-                keys = keys[fresh]
             keys_out.write(keys.tobytes())
             rows_out.write(rows.astype(row_type).tobytes())
             counts += np.bincount(prefixes(keys, bits), minlength=1 << bits)
             place += len(block)
-        if starts_out:
-            starts_out.write(np.array([place], "<u8").tobytes())
-            starts_out.close()
     if place != count:
         raise AssertionError(f"{method}: {count} keys went in, {place} came out")
     table = np.concatenate([np.zeros(1, np.uint64), np.cumsum(counts).astype(np.uint64)])
@@ -137,17 +129,15 @@ def map_array(path: Path, dtype: str, width: int = 1) -> NDArray[Any]:
 
 
 class Index:
-    """One mapped index. `keys` (n, width) ascending; `rows` beside them; `starts` only for PDQ."""
+    """One mapped index of digests. `keys` (n, width) ascending; `rows` beside them."""
 
     def __init__(self, folder: Path, method: str, total_rows: int) -> None:
         self.method = method
         self.keys: Bytes2D = map_array(folder / f"{method}.keys", "u1", WIDTHS[method])
         self.rows = map_array(folder / f"{method}.rows", "<u4" if total_rows < 1 << 32 else "<u8")
         self.table = map_array(folder / f"{method}.table", "<u8")
-        self.starts = map_array(folder / f"{method}.starts", "<u8") if method == "pdq" else None
         self.bits = (len(self.table) - 1).bit_length() - 1
-        listed = int(self.starts[-1]) if self.starts is not None and len(self.starts) else len(self.keys)
-        if len(self.table) != (1 << self.bits) + 1 or len(self.rows) != listed or int(self.table[-1]) != len(self.keys):
+        if len(self.table) != (1 << self.bits) + 1 or len(self.rows) != len(self.keys) or int(self.table[-1]) != len(self.keys):
             raise SetDamaged(f"{method}: keys, rows and table do not fit together")
         self.total_rows = total_rows
 

@@ -72,7 +72,7 @@ def match_case_contents(
         exact = exact_matches(contents, opened, trivial=trivial, canaries=canaries)
     else:
         exact = iter(())
-    if pictures is None or "pdq" not in opened.indexes:
+    if pictures is None or opened.pdq is None:
         yield from exact
         return
     from safelight.match.pictures import picture_matches

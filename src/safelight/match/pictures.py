@@ -18,7 +18,7 @@ from safelight.match.digests import expand, plain_lookup
 from safelight.match.indexes import MARK_CANARY, UNKNOWN_QUALITY
 from safelight.match.library import OpenSet
 from safelight.match.matcher import Match
-from safelight.match.pdq import Pairs, join_batches
+from safelight.match.pdq import Pairs
 from safelight.records import FORMS, TRANSFORMS
 
 MOST_PICTURES = 25_000
@@ -82,9 +82,9 @@ class Similar:
 
     def __init__(self, opened: OpenSet, distance: int, gate: int, canaries: bool) -> None:
         self.opened, self.distance = opened, distance
-        self.index = opened.indexes["pdq"]
-        assert self.index.starts is not None
-        self.starts = self.index.starts.astype(np.int64)
+        if opened.pdq is None:
+            raise ValueError(f"{opened.set_id} has no PDQ hashes")
+        self.index = opened.pdq
         self.gate = gate
         self.twins, self.twin_canary, self.twin_distance = pdq_twins(opened.set_id, distance)
         if not canaries:
@@ -112,7 +112,7 @@ class Similar:
         """Yield the pairs of `hashes` with distinct keys of the index, canaries checked and taken out."""
         count = len(hashes)
         seen = np.zeros(len(self.twins), bool)
-        for q, e, d in join_batches(np.concatenate([hashes, self.twins]), self.index.keys, self.distance):
+        for q, e, d in self.index.pairs(np.concatenate([hashes, self.twins]), self.distance):
             twin = q >= count
             t = q[twin] - count
             hit = (e[twin] == self.canary_key[self.twin_canary[t]]) & (d[twin] == self.twin_distance[t])
@@ -140,9 +140,10 @@ class Similar:
         number_of, starts = np.bincount(inverse, minlength=len(one)), np.searchsorted(inverse[by_hash], np.arange(len(one)))
         best = np.zeros((3, 0), np.int64)
         for q, e, d in self.pairs(queries.hashes[numbers[one]]):
-            if not whole and int((number_of[q] * (self.starts[e + 1] - self.starts[e])).sum()) + best.shape[1] > MOST_PAIRS:
+            first, many = self.index.places_of(e)
+            if not whole and int((number_of[q] * many).sum()) + best.shape[1] > MOST_PAIRS:
                 return None
-            pair, place = expand(self.starts[e], self.starts[e + 1] - self.starts[e])
+            pair, place = expand(first, many)
             rows = self.index.take(place)
             keep = self.usable(rows)
             pair, rows = pair[keep], rows[keep]
