@@ -8,8 +8,7 @@ under patterns of signs, which keeps all of this.
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +46,7 @@ def _tail(rng: np.random.Generator, count: int) -> NDArray[np.int64]:
 
 
 def listed(count: int, seed: int = 1) -> Hashes:
-    """Return (count, 32) hashes, distinct, in ascending byte order; a few fewer where some are alike."""
+    """Return (count, 32) hashes in no order; one in ten or so is there more than once."""
     rng = np.random.default_rng(seed)
     factors = rng.standard_normal((12, 256), np.float32)
     pool = rng.standard_normal((4096, 256), np.float32) + 0.12 * rng.standard_normal((4096, 12), np.float32) @ factors
@@ -62,18 +61,16 @@ def listed(count: int, seed: int = 1) -> Hashes:
     for n, pattern in enumerate(patterns):
         part = found[n * BASE : (n + 1) * BASE]
         np.bitwise_xor(every[: len(part)], pattern, out=part)
-    return in_order(found)
+    return found
 
 
-def in_order(hashes: Hashes) -> Hashes:
-    """Return the hashes in ascending byte order, each once. Memory: about twice the hashes."""
+def blocks_in_order(hashes: Hashes) -> Iterator[Hashes]:
+    """Yield the hashes in ascending byte order, each once, in 256 blocks at most."""
     first = hashes[:, 0]
     edges = np.concatenate([[0], np.cumsum(np.bincount(first, minlength=256))])
-    order = np.argsort(first, kind="stable")
-    kept = 0
-    parts = []
+    order = np.argsort(first, kind="stable").astype(np.uint32)
     for byte in range(256):
-        rows = np.ascontiguousarray(hashes[order[edges[byte] : edges[byte + 1]]])
+        rows = hashes[order[edges[byte] : edges[byte + 1]]]
         words = rows.view(">u8").astype(np.uint64)
         at = np.argsort(words[:, 0], kind="stable")
         head = words[at, 0]
@@ -82,9 +79,8 @@ def in_order(hashes: Hashes) -> Hashes:
         rows = rows[at]
         fresh = np.ones(len(rows), bool)
         fresh[1:] = (rows[1:] != rows[:-1]).any(axis=1)
-        parts.append(rows[fresh])
-        kept += len(parts[-1])
-    return np.concatenate(parts)
+        if len(rows):
+            yield rows[fresh]
 
 
 def asked(entries: Hashes, count: int, seed: int = 2) -> Hashes:
@@ -95,6 +91,3 @@ def asked(entries: Hashes, count: int, seed: int = 2) -> Hashes:
     found = np.concatenate([flipped(rng, near, _tail(rng, len(near))), far])
     return found[rng.permutation(count)]
 
-
-if __name__ == "__main__":
-    np.save(Path(sys.argv[2]), listed(int(sys.argv[1])))

@@ -14,6 +14,7 @@ keys and order of all that is read at each search. About 100 bytes an entry at 1
 from __future__ import annotations
 
 import hashlib
+import mmap
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -38,6 +39,7 @@ from safelight.match.pdq import (
     by_brute_force,
     check_distance,
     checked,
+    join_batches,
     over_bands,
     split_on_overflow,
 )
@@ -55,7 +57,9 @@ from safelight.match.pdq_bands import (
 )
 
 FORMAT = 1
-HEADER = 4096
+HEADER = PAGE = 4096
+SMALL = 200_000
+"""Sets of fewer hashes have no bands on disk: comparing all of them takes less than 0.1 ms a query."""
 MAGIC = b"safelight.bands\n"
 MOST_DISTANCE = 64
 """Greatest distance of a search."""
@@ -116,7 +120,7 @@ def write_bands(folder: Path, total_rows: int, bands: int = 0) -> None:
     from safelight.native import _bands
 
     keys: Hashes = map_array(folder / "pdq.keys", "u1", 32)
-    chosen = widths(bands or bands_for(len(keys)))
+    chosen = widths(bands or bands_for(len(keys))) if bands or len(keys) >= SMALL else ()
 
     def order(band: int) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
         starts, numbers = np.empty((1 << chosen[band]) + 1, np.uint32), np.empty(len(keys), np.uint32)
@@ -128,11 +132,15 @@ def write_bands(folder: Path, total_rows: int, bands: int = 0) -> None:
         out.write(bytes(HEADER))
         for first in range(0, len(chosen), THREADS):
             for starts, numbers in pool.map(order, range(first, min(first + THREADS, len(chosen)))):
-                places.append((at, at + starts.nbytes))
+                both = []
                 for array in (starts.astype("<u4", copy=False), numbers.astype("<u4", copy=False)):
-                    out.write(array.data)
-                    digest.update(array.data)
-                at += starts.nbytes + numbers.nbytes
+                    filled = bytes(-array.nbytes % PAGE)  # so that a band can be let go of page by page
+                    for data in (array.data, filled):
+                        out.write(data)
+                        digest.update(data)
+                    both.append(at)
+                    at += array.nbytes + len(filled)
+                places.append((both[0], both[1]))
     header = Header(
         format=FORMAT,
         entries=len(keys),
@@ -214,19 +222,21 @@ class PdqIndex:
         self.keys: Hashes = map_array(folder / "pdq.keys", "u1", 32)
         self.starts = map_array(folder / "pdq.starts", "<u8")
         self.rows = map_array(folder / "pdq.rows", row_type(total_rows))
-        self.file = map_array(folder / "pdq.bands", "u1")
+        with (folder / "pdq.bands").open("rb") as stream:
+            self._mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+        self.file: Bytes2D = np.frombuffer(self._mapped, np.uint8)
         self.widths = header.widths
         self.places = np.array(header.places, np.int64).reshape(-1)
         fits = len(self.keys) == header.entries and header.total_rows == total_rows and len(self.starts) == header.entries + 1
         if not fits or int(self.starts[0]) != 0 or int(self.starts[-1]) != len(self.rows):
             raise SetDamaged("pdq: hashes, starts, rows and bands do not fit together")
-        if sum(self.widths) != 256 or len(header.places) != len(self.widths) or not self._places_fit():
+        if sum(self.widths) not in (0, 256) or len(header.places) != len(self.widths) or not self._places_fit():
             raise SetDamaged("pdq.bands: the bands do not fit the hashes")
 
     def _places_fit(self) -> bool:
         sizes = [(((1 << w) + 1) * 4, len(self.keys) * 4) for w in self.widths]
         return all(
-            at >= HEADER and at % 4 == 0 and at + size <= len(self.file)
+            at >= HEADER and at % PAGE == 0 and at + size <= len(self.file)
             for pair, both in zip(self.header.places, sizes, strict=True)
             for at, size in zip(pair, both, strict=True)
         )
@@ -261,6 +271,9 @@ class PdqIndex:
         """
         hashes = checked(hashes)
         check_distance(distance, MOST_DISTANCE)
+        if not self.widths:
+            yield from join_batches(hashes, self.keys, distance)
+            return
 
         def piece(start: int, end: int, alone: bool) -> Packed | None:
             most = max(MOST_PAIRS, len(self.keys)) if alone else MOST_PAIRS
@@ -309,7 +322,11 @@ class PdqIndex:
         starts, numbers = (int(p) for p in self.header.places[band])
         starts_raw = self.file[starts : starts + ((1 << self.widths[band]) + 1) * 4]
         numbers_raw = self.file[numbers : numbers + len(self.keys) * 4]
-        return _bands.join(hashes, self.keys, starts_raw, numbers_raw, plan, band, distance, -1, 0, 1, most, "")
+        found = _bands.join(hashes, self.keys, starts_raw, numbers_raw, plan, band, distance, -1, 0, 1, most, "")
+        # a band is read once a batch: what stays of it is the page cache's affair, not memory of this process
+        end = self.places[2 * band + 2] if 2 * band + 2 < len(self.places) else len(self.file)
+        self._mapped.madvise(mmap.MADV_DONTNEED, starts, int(end) - starts)
+        return found
 
     def join(self, hashes: Hashes, distance: int = DISTANCE) -> Iterator[Matches]:
         """Yield all (number of the query, row of the set, distance) in pieces, sorted by query, hash, row.
