@@ -90,4 +90,3 @@ def asked(entries: Hashes, count: int, seed: int = 2) -> Hashes:
     far = entries[rng.integers(0, len(entries), count - count // 2)] ^ rng.integers(0, 256, 32, dtype=np.uint8)
     found = np.concatenate([flipped(rng, near, _tail(rng, len(near))), far])
     return found[rng.permutation(count)]
-

@@ -1,1 +1,2 @@
-def run(folder): pass
+def run(folder):
+    pass

@@ -102,7 +102,10 @@ def search(folder: Path, batch: int, distances: list[int]) -> None:
     want = pdq.join(queries[sample], index.keys, 31, way="brute")
     order = np.lexsort((rows[keep], q[keep]))
     same = [np.array_equal(a, b[order]) for a, b in zip((sample[want[0]], want[1], want[2]), (q[keep], rows[keep], d[keep]), strict=True)]
-    say(f"recall against brute force, {SAMPLE} queries", f"{len(want[0]):,} of {int(keep.sum()):,} pairs, {'equal' if all(same) else 'DIFFERENT'}")
+    say(
+        f"recall against brute force, {SAMPLE} queries",
+        f"{len(want[0]):,} of {int(keep.sum()):,} pairs, {'equal' if all(same) else 'DIFFERENT'}",
+    )
 
 
 def main() -> None:
