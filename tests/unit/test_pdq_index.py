@@ -104,7 +104,7 @@ def test_a_flood_of_pairs_comes_in_bounded_pieces(tmp_path: Path, clustered: Has
     """More pairs than a piece holds are given in several, in the order of the queries; by single accesses too."""
     index = written(tmp_path, clustered)
     want = plain_join(clustered[:400], index.keys, 64)
-    monkeypatch.setattr(pdq_index, "MOST_PAIRS", 1500)
+    monkeypatch.setattr(pdq, "MOST_PAIRS", 1500)
     for way in ("join", "query"):
         pieces = list(index.pairs(clustered[:400], 64, way=way))
         assert len(pieces) > 10
@@ -207,7 +207,7 @@ def test_the_same_set_gives_the_same_files(tmp_path: Path, clustered: Hashes, mo
     """The files do not depend on the size of the blocks or the number of threads."""
     found = []
     for threads, size in ((1, 7), (3, 400)):
-        monkeypatch.setattr(pdq_index, "THREADS", threads)
+        monkeypatch.setattr(pdq, "THREADS", threads)
         folder = tmp_path / str(threads)
         folder.mkdir()
         write_pdq(folder, sorted_blocks(clustered, np.arange(len(clustered)), size), len(clustered), len(clustered))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from safelight.match.pdq_bands import BRUTE_NS, MOST_RADIUS, best_bands, packed, radii, widths
+from safelight.match.pdq_bands import BRUTE_NS, MOST_RADIUS, best_bands, looked_at, packed, radii, widths
 
 Hashes = NDArray[np.uint8]
 Longs = NDArray[np.int64]
@@ -47,6 +47,34 @@ def check_distance(distance: int, most: int = 255) -> None:
         raise ValueError(f"distance must be 0..{most}")
 
 
+def order_of(hashes: Hashes) -> Longs:
+    """Return the numbers of the (n, 32) hashes in ascending byte order, equal ones in the order of their numbers."""
+    words = np.ascontiguousarray(hashes).view(">u8")
+    head = words[:, 0].astype(np.uint64)
+    order: Longs = np.argsort(head, kind="stable")
+    head = head[order]
+    if bool((head[1:] == head[:-1]).any()):
+        order = np.lexsort(tuple(words[:, k].astype(np.uint64) for k in (3, 2, 1, 0)))
+    return order
+
+
+def collapse(hashes: Hashes) -> tuple[Longs, Longs]:
+    """Return (number of the first of each distinct hash, in ascending byte order; which of these each hash equals)."""
+    order = order_of(hashes)
+    fresh = np.ones(len(hashes), bool)
+    ordered = hashes[order]
+    fresh[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    which = np.empty(len(hashes), np.int64)
+    which[order] = np.cumsum(fresh) - 1
+    return order[fresh], which
+
+
+def by_value(which: Longs, count: int) -> tuple[Longs, Longs]:
+    """Return (starts (count + 1), members): the numbers of all hashes that equal distinct hash v are members[starts[v]:starts[v + 1]]."""
+    starts = np.concatenate([[0], np.cumsum(np.bincount(which, minlength=count))])
+    return starts, np.argsort(which, kind="stable")
+
+
 def unpacked(pairs: Packed, first_query: int = 0) -> Pairs:
     """Return (query, entry, distance) of the numbers that the kernel gives."""
     q, e = (pairs >> np.uint64(40)).astype(np.int64), (pairs >> np.uint64(8) & np.uint64(0xFFFFFFFF)).astype(np.int64)
@@ -75,8 +103,8 @@ def over_bands(work: Callable[[int], bytes | None], bands: list[int], most: int,
 def _by_bands(queries: Hashes, entries: Hashes, count: int, distance: int, base: int, most: int) -> Packed | None:
     from safelight.native import _bands
 
-    chosen, plan = radii(distance, count), packed(widths(count), radii(distance, count))
-    bands = [band for band, radius in enumerate(chosen) if radius >= 0]
+    plan = packed(widths(count), radii(distance, count))
+    bands = looked_at(distance, widths(count))
     return over_bands(lambda b: _bands.join(queries, entries, b"", b"", plan, b, distance, base, 0, 1, most, ""), bands, most)
 
 

@@ -57,9 +57,9 @@ def reach(band_widths: tuple[int, ...], distance: int) -> tuple[int, float]:
     return sum(k for _, k in each), sum(k / (1 << w) for w, k in each)
 
 
-def looked_at(distance: int, count: int) -> int:
-    """Return how many of `count` bands are looked at."""
-    return sum(r >= 0 for r in radii(distance, count))
+def looked_at(distance: int, band_widths: tuple[int, ...]) -> list[int]:
+    """Return the numbers of the bands that are looked at."""
+    return [band for band, radius in enumerate(radii(distance, len(band_widths))) if radius >= 0]
 
 
 def bands_for(entries: int) -> int:
@@ -72,7 +72,7 @@ def join_ns(band_widths: tuple[int, ...], distance: int, queries: int, entries: 
     probes, share = reach(band_widths, distance)
     row = ROW_NS["gather"] + (0.0 if ordered else ROW_NS["order"])
     each = probes * PROBE_NS["join"] + share * entries * CANDIDATE_NS[level]
-    return looked_at(distance, len(band_widths)) * (entries * row + queries * row + (1 << max(band_widths)) * 2.0) + queries * each
+    return len(looked_at(distance, band_widths)) * (entries * row + queries * row + (1 << max(band_widths)) * 2.0) + queries * each
 
 
 def best_bands(distance: int, queries: int, entries: int, level: str) -> tuple[int, float]:

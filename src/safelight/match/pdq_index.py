@@ -16,7 +16,6 @@ from __future__ import annotations
 import hashlib
 import mmap
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -27,42 +26,15 @@ from numpy.typing import NDArray
 from safelight.match.columns import strings
 from safelight.match.digests import expand
 from safelight.match.indexes import Sealed, SetDamaged, check, map_array, seal
-from safelight.match.pdq import (
-    DISTANCE,
-    MOST_PAIRS,
-    SLICE,
-    THREADS,
-    Hashes,
-    Longs,
-    Packed,
-    Pairs,
-    by_brute_force,
-    check_distance,
-    checked,
-    join_batches,
-    over_bands,
-    split_on_overflow,
-)
-from safelight.match.pdq_bands import (
-    ACCESS_NS,
-    BRUTE_NS,
-    MOST_RADIUS,
-    PROBE_NS,
-    bands_for,
-    join_ns,
-    packed,
-    radii,
-    reach,
-    widths,
-)
+from safelight.match.pdq import DISTANCE, SLICE, Hashes, Longs, Pairs, by_value, checked, collapse
+from safelight.match.pdq_bands import bands_for, widths
+from safelight.match.pdq_search import PAGE, Bands, ordered_bands
 
 FORMAT = 1
-HEADER = PAGE = 4096
+HEADER = 4096
 SMALL = 200_000
 """Sets of fewer hashes have no bands on disk: comparing all of them takes less than 0.1 ms a query."""
 MAGIC = b"safelight.bands\n"
-MOST_DISTANCE = 64
-"""Greatest distance of a search."""
 OTHERS = ("pdq.keys", "pdq.starts", "pdq.rows")
 FILES = (*OTHERS, "pdq.bands")
 
@@ -117,30 +89,22 @@ def write_pdq(folder: Path, blocks: Iterator[Bytes2D], count: int, total_rows: i
 
 def write_bands(folder: Path, total_rows: int, bands: int = 0) -> None:
     """Write pdq.bands for the three other files; `bands`: how many, chosen by the number of hashes by default."""
-    from safelight.native import _bands
-
     keys: Hashes = map_array(folder / "pdq.keys", "u1", 32)
     chosen = widths(bands or bands_for(len(keys))) if bands or len(keys) >= SMALL else ()
 
-    def order(band: int) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-        starts, numbers = np.empty((1 << chosen[band]) + 1, np.uint32), np.empty(len(keys), np.uint32)
-        _bands.order(keys, sum(chosen[:band]), chosen[band], starts, numbers)
-        return starts, numbers
-
     places, at, digest = [], HEADER, hashlib.sha256()
-    with (folder / "pdq.bands").open("wb") as out, ThreadPoolExecutor(THREADS) as pool:
+    with (folder / "pdq.bands").open("wb") as out:
         out.write(bytes(HEADER))
-        for first in range(0, len(chosen), THREADS):
-            for starts, numbers in pool.map(order, range(first, min(first + THREADS, len(chosen)))):
-                both = []
-                for array in (starts.astype("<u4", copy=False), numbers.astype("<u4", copy=False)):
-                    filled = bytes(-array.nbytes % PAGE)  # so that a band can be let go of page by page
-                    for data in (array.data, filled):
-                        out.write(data)
-                        digest.update(data)
-                    both.append(at)
-                    at += array.nbytes + len(filled)
-                places.append((both[0], both[1]))
+        for both in ordered_bands(keys, chosen):
+            where = []
+            for array in both:
+                filled = bytes(-array.nbytes % PAGE)  # so that a band can be let go of page by page
+                for data in (array.astype("<u4", copy=False).data, filled):
+                    out.write(data)
+                    digest.update(data)
+                where.append(at)
+                at += array.nbytes + len(filled)
+            places.append((where[0], where[1]))
     header = Header(
         format=FORMAT,
         entries=len(keys),
@@ -223,23 +187,15 @@ class PdqIndex:
         self.starts = map_array(folder / "pdq.starts", "<u8")
         self.rows = map_array(folder / "pdq.rows", row_type(total_rows))
         with (folder / "pdq.bands").open("rb") as stream:
-            self._mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-        self.file: Bytes2D = np.frombuffer(self._mapped, np.uint8)
+            mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+        self.file: Bytes2D = np.frombuffer(mapped, np.uint8)
         self.widths = header.widths
-        self.places = np.array(header.places, np.int64).reshape(-1)
         fits = len(self.keys) == header.entries and header.total_rows == total_rows and len(self.starts) == header.entries + 1
         if not fits or int(self.starts[0]) != 0 or int(self.starts[-1]) != len(self.rows):
             raise SetDamaged("pdq: hashes, starts, rows and bands do not fit together")
-        if sum(self.widths) not in (0, 256) or len(header.places) != len(self.widths) or not self._places_fit():
+        self.bands = Bands(self.keys, self.file, header.widths, header.places, mapped)
+        if not self.bands.fit():
             raise SetDamaged("pdq.bands: the bands do not fit the hashes")
-
-    def _places_fit(self) -> bool:
-        sizes = [(((1 << w) + 1) * 4, len(self.keys) * 4) for w in self.widths]
-        return all(
-            at >= HEADER and at % PAGE == 0 and at + size <= len(self.file)
-            for pair, both in zip(self.header.places, sizes, strict=True)
-            for at, size in zip(pair, both, strict=True)
-        )
 
     def verify(self) -> None:
         """Digest all four files, check the order of the hashes and the row numbers; raise `SetDamaged`."""
@@ -267,78 +223,31 @@ class PdqIndex:
     def pairs(self, hashes: Hashes, distance: int = DISTANCE, *, way: str = "") -> Iterator[Pairs]:
         """Yield all (number of the query, number of the distinct hash, distance) in pieces, sorted by query, then hash.
 
-        `way`: "" chooses between `join` (batches), `query` (single accesses) and `brute`; all give the same.
+        `way`: as in `Bands.pairs`. Raise ValueError for other shapes and distances, `SetDamaged` where the files contradict themselves.
         """
-        hashes = checked(hashes)
-        check_distance(distance, MOST_DISTANCE)
-        if not self.widths:
-            yield from join_batches(hashes, self.keys, distance)
-            return
-
-        def piece(start: int, end: int, alone: bool) -> Packed | None:
-            most = max(MOST_PAIRS, len(self.keys)) if alone else MOST_PAIRS
-            return self._piece(hashes[start:end], distance, most, way or self._way(end - start, distance))
-
-        yield from split_on_overflow(len(hashes), SLICE, piece)
-
-    def _way(self, queries: int, distance: int) -> str:
-        from safelight.native import _bands
-
-        entries, level = len(self.keys), _bands.level()
-        probes, share = reach(self.widths, distance)
-        costs = {
-            "brute": queries * entries * BRUTE_NS[level] + entries * 3.0,
-            "query": queries * (probes * PROBE_NS["query"] + share * entries * ACCESS_NS),
-            "join": join_ns(self.widths, distance, queries, entries, level, ordered=True) / THREADS,
-        }
-        if max(radii(distance, len(self.widths))) > MOST_RADIUS:
-            return "brute"
-        return min(costs, key=lambda w: costs[w])
-
-    def _piece(self, hashes: Hashes, distance: int, most: int, way: str) -> Packed | None:
-        from safelight.native import _bands
-
-        plan = packed(self.widths, radii(distance, len(self.widths)))
-        try:
-            if way == "join":
-                return over_bands(lambda band: self._join_band(hashes, plan, band, distance, most), self._bands(distance), most)
-            if way == "query":
-                found = _bands.query(hashes, self.keys, self.file, self.places, plan, distance, most, max(len(self.keys) // 4, 1 << 20))
-                if found is not None:
-                    pairs: Packed = np.sort(np.frombuffer(found, np.uint64))
-                    return pairs
-                if len(hashes) > 1:
-                    return None
-        except ValueError as error:
-            raise SetDamaged(f"pdq: {error}; import the set again") from error
-        return by_brute_force(hashes, self.keys, "", distance, -1, most)
-
-    def _bands(self, distance: int) -> list[int]:
-        return [band for band, radius in enumerate(radii(distance, len(self.widths))) if radius >= 0]
-
-    def _join_band(self, hashes: Hashes, plan: bytes, band: int, distance: int, most: int) -> bytes | None:
-        from safelight.native import _bands
-
-        starts, numbers = (int(p) for p in self.header.places[band])
-        starts_raw = self.file[starts : starts + ((1 << self.widths[band]) + 1) * 4]
-        numbers_raw = self.file[numbers : numbers + len(self.keys) * 4]
-        found = _bands.join(hashes, self.keys, starts_raw, numbers_raw, plan, band, distance, -1, 0, 1, most, "")
-        # a band is read once a batch: what stays of it is the page cache's affair, not memory of this process
-        end = self.places[2 * band + 2] if 2 * band + 2 < len(self.places) else len(self.file)
-        self._mapped.madvise(mmap.MADV_DONTNEED, starts, int(end) - starts)
-        return found
+        yield from self.bands.pairs(hashes, distance, way=way)
 
     def join(self, hashes: Hashes, distance: int = DISTANCE) -> Iterator[Matches]:
-        """Yield all (number of the query, row of the set, distance) in pieces, sorted by query, hash, row.
+        """Yield all (number of the query, row of the set, distance) in pieces, each sorted by query, then row.
 
-        `hashes` (n, 32) uint8, any n, in any order, repeats allowed: equal ones are searched once. Rows of canaries are among them:
-        `OpenSet.marks` says which. Raise ValueError for other shapes and distances, `SetDamaged` where the files contradict themselves.
+        `hashes` (n, 32) uint8, any n, in any order; equal ones are searched once, with the first of them. Rows of canaries are among the
+        answers: `OpenSet.marks` says which. Raise ValueError for other shapes and distances, `SetDamaged` as `pairs` does.
         """
-        for q, e, d in self.pairs(hashes, distance):
-            yield self._rows(q, e, d)
+        hashes = checked(hashes)
+        for start in range(0, len(hashes), SLICE):
+            part = hashes[start : start + SLICE]
+            first, same = collapse(part)
+            if len(first) == len(part):
+                for q, e, d in self.pairs(part, distance):
+                    yield self._rows(q + start, e, d)
+                continue
+            first_of, users = by_value(same, len(first))
+            for q, e, d in self.pairs(part[first], distance):
+                again, user = expand(first_of[q], first_of[q + 1] - first_of[q])
+                yield self._rows(users[user] + start, e[again], d[again])
 
     def query(self, hash: Bytes2D | bytes, distance: int = DISTANCE) -> tuple[Longs, NDArray[np.uint8]]:
-        """Return (rows of the set, distance) of all entries within `distance` of one hash of 32 bytes, sorted by hash, then row."""
+        """Return (rows of the set, distance) of all entries within `distance` of one hash of 32 bytes, sorted by row."""
         one = np.frombuffer(bytes(hash), np.uint8).reshape(1, -1)
         found = list(self.join(one, distance))
         none = np.zeros(0, np.int64), np.zeros(0, np.uint8)
@@ -353,4 +262,6 @@ class PdqIndex:
 
     def _rows(self, q: Longs, e: Longs, d: NDArray[Any]) -> Matches:
         pair, place = expand(*self.places_of(e))
-        return q[pair], self.take(place), d[pair].astype(np.uint8)
+        rows = self.take(place)
+        order = np.lexsort((rows, q[pair]))
+        return q[pair][order], rows[order], d[pair][order].astype(np.uint8)
