@@ -149,6 +149,8 @@ STACKS = (
     Column("stack", "bin32", "its stack: SHA-256 of the representative"),
     Column("distance", "i16", "bits between this picture and the representative"),
     Column("size", "i64", "contents in the stack"),
+    Column("rank", "i64", "place in the stack for people, from 1: most pixels, then highest PDQ quality, then smallest SHA-256"),
+    Column("pdq", "bin32", "the hash by which it was stacked; null where it has none, or one of too low quality, and stands alone"),
 )
 
 TABLES: dict[str, tuple[Column, ...]] = {

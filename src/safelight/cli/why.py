@@ -9,6 +9,10 @@ import click
 
 from safelight.cli.words import command_line, size, table
 from safelight.escape import printable
+from safelight.records import TRANSFORMS
+
+RULE = "within the PDQ distance of the representative, as it is, not turned; the nearest one where there are several"
+ALONE = "alone: no PDQ hash, or one of too low quality to say anything"
 
 
 @click.command()
@@ -58,19 +62,21 @@ def explain(gate: Any, found: list[dict[str, Any]]) -> dict[str, Any]:
 def _stack(gate: Any, sha256: bytes | None) -> dict[str, Any] | None:
     if sha256 is None:
         return None
-    own = gate.rows("select stack, distance, size from stacks where sha256 = $s", {"s": bytes(sha256)})
+    own = gate.rows("select stack, distance, size, rank, pdq from stacks where sha256 = $s", {"s": bytes(sha256)})
     if not own:
         return None
     members = gate.rows(
-        "select sha256, distance from stacks where stack = $s and sha256 in (select sha256 from visible) order by distance, sha256 limit 200",
+        "select sha256, distance, rank from stacks where stack = $s and sha256 in (select sha256 from visible) order by rank limit 200",
         {"s": bytes(own[0]["stack"])},
     )
     return {
         "representative": bytes(own[0]["stack"]).hex(),
         "distance": own[0]["distance"],
         "size": own[0]["size"],
-        "rule": "within the PDQ distance of the representative; the nearest one where there are several",
-        "members": [{"sha256": bytes(m["sha256"]).hex(), "distance": m["distance"]} for m in members],
+        "rank": own[0]["rank"],
+        "transform": TRANSFORMS[0],
+        "rule": RULE if own[0]["pdq"] is not None else ALONE,
+        "members": [{"sha256": bytes(m["sha256"]).hex(), "distance": m["distance"], "rank": m["rank"]} for m in members],
     }
 
 
@@ -100,8 +106,10 @@ def _print(content: dict[str, Any]) -> None:
         table(headers, [[m[h] for h in headers] for m in matches])
     stack = content["stack"]
     if stack and stack["size"] > 1:
-        click.echo(f"\nstack of {stack['size']}: {stack['distance']} bits from {stack['representative']} ({stack['rule']})")
-        table(("member", "distance"), [(m["sha256"], m["distance"]) for m in stack["members"]])
+        click.echo(
+            f"\nstack of {stack['size']}: {stack['distance']} bits from {stack['representative']} ({stack['rule']}), shown as number {stack['rank']}"
+        )
+        table(("member", "distance", "shown as number"), [(m["sha256"], m["distance"], m["rank"]) for m in stack["members"]])
     if content["problems"]:
         click.echo(f"\nproblems ({len(content['problems'])})")
         table(("kind", "step", "reason", "origin"), [(p["kind"], p["step"], p["reason"], p["origin"]) for p in content["problems"]])

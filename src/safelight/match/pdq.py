@@ -155,14 +155,19 @@ def join_batches(queries: Hashes, entries: Hashes, distance: int = DISTANCE, *, 
     check_distance(distance)
 
     def piece(start: int, end: int, alone: bool) -> Packed | None:
-        part, base = queries[start:end], below + start if below >= 0 else -1
+        base = below + start if below >= 0 else -1
         most = max(MOST_PAIRS, len(entries)) if alone else MOST_PAIRS
-        bands = BANDS if way == "bands" else choose_way(len(part), len(entries), distance) if way == "" else 0
-        if bands:
-            return _by_bands(part, entries, bands, distance, base, most)
-        return by_brute_force(part, entries, "" if way in ("", "brute") else way, distance, base, most)
+        return pairs_within(queries[start:end], entries, distance, most, way=way, below=base)
 
     yield from split_on_overflow(len(queries), SLICE, piece)
+
+
+def pairs_within(queries: Hashes, entries: Hashes, distance: int, most: int, *, way: str = "", below: int = -1) -> Packed | None:
+    """Return the pairs of at most 2**24 queries, packed (see `unpacked`) and ascending; None where there are more than `most`."""
+    bands = BANDS if way == "bands" else choose_way(len(queries), len(entries), distance) if way == "" else 0
+    if bands:
+        return _by_bands(queries, entries, bands, distance, below, most)
+    return by_brute_force(queries, entries, "" if way in ("", "brute") else way, distance, below, most)
 
 
 def _gather(pieces: Iterator[Pairs]) -> Pairs:
