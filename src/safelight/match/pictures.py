@@ -13,15 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safelight.match.canaries import COUNT, CanaryLost, keys, pdq_twins
-from safelight.match.columns import Ascending, Bytes2D, fixed, strings
+from safelight.match.columns import Ascending, Bytes2D, fixed
 from safelight.match.digests import expand, plain_lookup
 from safelight.match.indexes import MARK_CANARY, UNKNOWN_QUALITY
 from safelight.match.library import OpenSet
 from safelight.match.matcher import Match
-from safelight.match.pdq import Pairs
+from safelight.match.pdq import Pairs, by_value, collapse
 from safelight.records import FORMS, TRANSFORMS
 
-MOST_PICTURES = 25_000
+MOST_PICTURES = 32_000
+"""Pictures at once: with all their forms and turns about a million queries, which is what a large set is searched best with."""
 MOST_PAIRS = 8_000_000
 """Pairs of (picture, entry) that are held at once; beyond it the pictures are taken in halves."""
 
@@ -134,10 +135,9 @@ class Similar:
 
     def _best(self, queries: Queries, numbers: Longs, whole: bool) -> tuple[Longs, Longs, Longs] | None:
         """Return (picture, row, cost) with the least cost of each pair; None where there are too many and `whole` is not asked."""
-        values = strings(queries.hashes[numbers])
-        _, one, inverse = np.unique(values, return_index=True, return_inverse=True)
-        by_hash = np.argsort(inverse, kind="stable")
-        number_of, starts = np.bincount(inverse, minlength=len(one)), np.searchsorted(inverse[by_hash], np.arange(len(one)))
+        one, which = collapse(queries.hashes[numbers])
+        starts, by_hash = by_value(which, len(one))
+        number_of = np.diff(starts)
         best = np.zeros((3, 0), np.int64)
         for q, e, d in self.pairs(queries.hashes[numbers[one]]):
             first, many = self.index.places_of(e)
@@ -147,7 +147,7 @@ class Similar:
             rows = self.index.take(place)
             keep = self.usable(rows)
             pair, rows = pair[keep], rows[keep]
-            again, user = expand(starts[q[pair]].astype(np.int64), number_of[q[pair]])
+            again, user = expand(starts[q[pair]], number_of[q[pair]])
             query = numbers[by_hash[user]]
             cost = (d[pair[again]].astype(np.int64) * len(FORMS) + queries.form[query]) * len(TRANSFORMS) + queries.slot[query]
             best = _least(np.concatenate([best, np.stack([queries.picture[query], rows[again], cost])], axis=1))
