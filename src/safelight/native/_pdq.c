@@ -108,7 +108,24 @@ static PyObject *py_forms(PyObject *module, PyObject *args) {
     return failed ? PyErr_NoMemory() : pdq_forms_tuple(&found);
 }
 
+static PyObject *py_uniform(PyObject *module, PyObject *args) {
+    Py_buffer view;
+    Py_ssize_t n;
+    if (!PyArg_ParseTuple(args, "y*n", &view, &n)) return NULL;
+    if (n < 1 || view.len % n) {
+        PyBuffer_Release(&view);
+        PyErr_SetString(PyExc_ValueError, "the lines are not of n bytes each");
+        return NULL;
+    }
+    PyObject *flat = PyBytes_FromStringAndSize(NULL, view.len / n);
+    for (Py_ssize_t i = 0; flat != NULL && i < view.len / n; i++)
+        PyBytes_AsString(flat)[i] = (char)pdq_uniform((const uint8_t *)view.buf + i * n, n, 1);
+    PyBuffer_Release(&view);
+    return flat;
+}
+
 static PyMethodDef functions[] = {
+    {"uniform", py_uniform, METH_VARARGS, "uniform(lines, n) -> for each line of n bytes: 1 where it shows nothing, else 0."},
     {"forms", py_forms, METH_VARARGS,
      "forms(plane, width, height) -> (trimmed, nearest): None or (hashes, quality[, (left, top, width, height)])."},
     {NULL, NULL, 0, NULL},

@@ -194,10 +194,11 @@ def measure(image: Image.Image, decoder: str) -> Decoded:
         band = image.crop((0, top, width, min(height, top + rows)))
         plain, white, seen = flatten(band, mode, levels, has_alpha)
         transparent = transparent or seen
-        nearest.take(plain, top)
+        pixels = plain.tobytes()
+        nearest.take(pixels, plain.height, top)
         for picture, target, kernel in ((plain, small, hasher), (white, small_white, hasher_white)):
             if picture is not None and target is not None and kernel is not None:
-                kernel.rows(picture.tobytes())
+                kernel.rows(pixels if picture is plain else picture.tobytes())
                 target.paste(picture.reduce(factor) if factor > 1 else picture, (0, top // factor))
     found = Hashes(*hasher.finish())
     laid = Hashes(*hasher_white.finish()) if hasher_white is not None and transparent else None

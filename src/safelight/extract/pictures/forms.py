@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safelight.extract.pictures.pdq import Hashes, hash_pixels
-from safelight.native.pdq_twin import LEAST_SIDE, NEAREST_SIDE, ROUNDS, uniform
+from safelight.native import _pdq
+from safelight.native.pdq_twin import LEAST_SIDE, NEAREST_SIDE, ROUNDS
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -34,12 +35,13 @@ class Nearest:
         self._columns = np.arange(NEAREST_SIDE) * width // NEAREST_SIDE
         self._pixels = np.zeros((NEAREST_SIDE, NEAREST_SIDE) + ((3,) if mode == "RGB" else ()), np.uint8) if self._wanted else None
 
-    def take(self, band: Image.Image, top: int) -> None:
-        """Take the band of rows from `top` on."""
+    def take(self, band: bytes, height: int, top: int) -> None:
+        """Take the pixels of the band of `height` rows from `top` on."""
         if self._pixels is None:
             return
-        chosen = np.flatnonzero((self._rows >= top) & (self._rows < top + band.height))
-        self._pixels[chosen] = np.asarray(band)[self._rows[chosen] - top][:, self._columns]
+        chosen = np.flatnonzero((self._rows >= top) & (self._rows < top + height))
+        pixels = np.frombuffer(band, np.uint8).reshape(height, -1, *self._pixels.shape[2:])
+        self._pixels[chosen] = pixels[self._rows[chosen] - top][:, self._columns]
 
     def hashes(self) -> Hashes | None:
         if self._pixels is None:
@@ -67,9 +69,10 @@ def _cut(size: int, strip: Callable[[int, int], NDArray[np.uint8]]) -> int:
     """Return how many of the first lines are uniform; it ends where fewer than LEAST_SIDE lines would be left to look at."""
     done, most = 0, size - LEAST_SIDE + 1
     while done < most:
-        flat = uniform(strip(done, min(done + STRIP, most)))
-        if not flat.all():
-            return done + int(np.argmin(flat))
+        lines = np.ascontiguousarray(strip(done, min(done + STRIP, most)))
+        flat = _pdq.uniform(lines.data, lines.shape[1])
+        if 0 in flat:
+            return done + flat.index(0)
         done += len(flat)
     return max(0, most)
 
@@ -80,8 +83,6 @@ def _lines(picture: Image.Image) -> NDArray[np.uint8]:
 
 def hash_box(box: Box, mode: str, crop: Crop) -> Hashes:
     """Hash a rectangle of the picture."""
-    from safelight.native import _pdq
-
     left, top, width, height = box
     hasher = _pdq.Hasher(width, height, 1 if mode == "L" else 3, True)
     rows = max(1, BAND_PIXELS // width)
