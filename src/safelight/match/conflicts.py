@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from safelight.match.entries import WIDTHS, Record
+from safelight.match.entries import WIDTHS, Columns, Record
 from safelight.match.spill import Spill
 
 Bytes2D = NDArray[np.uint8]
@@ -79,6 +79,21 @@ class Conflicts:
             self.media_rows += self.short.of(record.media_id.encode("utf-8", "surrogatepass")) + identity
         if len(self.rows) > 1 << 20:
             self.flush()
+
+    def add_block(self, columns: Columns, categories: NDArray[np.uint32]) -> None:
+        """Add the records of a block, the same rows as `add` would make of them. `categories`: numbers in the manifest."""
+        values = sorted(columns.digests.items(), key=lambda d: _ORDER[d[0]])
+        name, digests = values[0]
+        rows = np.zeros((columns.count, WIDTH), np.uint8)
+        rows[:, IDENTITY] = digests if name == "md5" else self.short.of_columns(name.encode(), digests)
+        rows[:, ALL] = rows[:, IDENTITY]
+        if len(values) > 1:
+            rows[:, ALL] = self.short.of_columns(*(part for method, own in values for part in (method.encode(), own)))
+        rows[:, CATEGORY] = categories.astype(">u4").view(np.uint8).reshape(-1, 4)
+        if name == "md5" and "sha1" in columns.digests:
+            rows[:, SHA1] = columns.digests["sha1"][:, :8]
+        self.repeated += int(columns.repeats.sum()) - columns.count
+        self.spill.add(rows)
 
     def flush(self) -> None:
         self.spill.add(np.frombuffer(bytes(self.rows), np.uint8).reshape(-1, WIDTH))
