@@ -111,11 +111,12 @@ class OpenSet:
 
 
 class Library:
-    """The sets of a unit. `path` need not exist before the first import."""
+    """The sets of a unit. `path` need not exist before the first import. `keep_open`: a version is opened and checked once."""
 
-    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+    def __init__(self, path: str | os.PathLike[str] | None = None, keep_open: bool = False) -> None:
         self.path = default_path(path)
         self.sets = self.path / "sets"
+        self._opened: dict[tuple[str, str], OpenSet] | None = {} if keep_open else None
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -213,12 +214,17 @@ class Library:
             waiting = self.versions(name)
             hint = f"; version {waiting[-1]} waits to be confirmed" if waiting else ""
             raise Refused(f"no hash set {name!r} to match with in {self.path}{hint}")
+        if self._opened is not None and (name, version) in self._opened:
+            return self._opened[name, version]
         manifest = self.manifest(name, version)
         if manifest.report.needs_confirmation and not unconfirmed and not self.is_confirmed(name, version):
             raise Refused(f"{name} {version} is not matched with until a person confirms it: {'; '.join(manifest.report.incomplete)}")
         folder = self.set_folder(name) / folder_name(version)
         self._check(folder, manifest, whole=False)
-        return OpenSet(folder, manifest)
+        opened = OpenSet(folder, manifest)
+        if self._opened is not None:
+            self._opened[name, version] = opened
+        return opened
 
     @staticmethod
     def _check(folder: Path, manifest: Manifest, whole: bool) -> None:

@@ -115,7 +115,8 @@ def check_digest_canaries(opened: OpenSet, method: str, first: Longs, count: Lon
         raise CanaryLost(opened.set_id, method, "a planted digest leads to an entry that is none")
 
 
-def _banned(keys: Bytes2D, digests: frozenset[bytes]) -> Bools:
+def banned(keys: Bytes2D, digests: frozenset[bytes]) -> Bools:
+    """Say which (n, width) keys are among some digests."""
     listed = [d for d in digests if len(d) == keys.shape[1]]
     return np.isin(strings(keys), np.array(listed, f"S{keys.shape[1]}"))
 
@@ -129,7 +130,7 @@ def _look_up(batch: Any, method: str, opened: OpenSet, trivial: bool, canaries: 
     if canaries:
         check_digest_canaries(opened, method, first[len(keys) :], count[len(keys) :])
     first, count = first[: len(keys)], count[: len(keys)]
-    count[~valid | _banned(keys, EMPTY if trivial else EMPTY | TRIVIAL)] = 0
+    count[~valid | banned(keys, EMPTY if trivial else EMPTY | TRIVIAL)] = 0
     return first, count
 
 
