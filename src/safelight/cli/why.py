@@ -9,7 +9,6 @@ import click
 
 from safelight.cli.words import command_line, size, table
 from safelight.escape import printable
-from safelight.records import TRANSFORMS
 
 RULE = "within the PDQ distance of the representative, as it is, not turned; the nearest one where there are several"
 ALONE = "alone: no PDQ hash, or one of too low quality to say anything"
@@ -60,6 +59,8 @@ def explain(gate: Any, found: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _stack(gate: Any, sha256: bytes | None) -> dict[str, Any] | None:
+    from safelight.records import TRANSFORMS
+
     if sha256 is None:
         return None
     own = gate.rows("select stack, distance, size, rank, pdq from stacks where sha256 = $s", {"s": bytes(sha256)})

@@ -104,7 +104,7 @@ def open_sets(library: Library, names: Sequence[str] = ()) -> list[OpenSet]:
 
 def matches(batch: Asked, sets: Sequence[OpenSet], distance: int, canaries: bool = True) -> Iterator[Found]:
     """Yield what a batch hits, by query, set, method and entry. Raise `CanaryLost` where a planted entry is lost."""
-    similar = [Similar(s, distance, QUALITY, canaries) if "pdq" in s.indexes and "pdq" in batch.values else None for s in sets]
+    similar = [Similar(s, distance, QUALITY, canaries) if s.pdq is not None and "pdq" in batch.values else None for s in sets]
     waiting = [(start, min(start + CHUNK, len(batch))) for start in range(0, len(batch), CHUNK)][::-1]
     while waiting:
         start, end = waiting.pop()
@@ -157,7 +157,7 @@ def _similar(batch: Asked, similar: Similar, number: int, start: int, end: int) 
     low, high = np.searchsorted(numbers, [start, end])
     columns = [np.zeros((5, 0), np.int64)]
     for query, entry, bits in similar.pairs(values[low:high]):
-        pair, places = expand(similar.starts[entry], similar.starts[entry + 1] - similar.starts[entry])
+        pair, places = expand(*similar.index.places_of(entry))
         rows = similar.index.take(places)
         keep = similar.usable(rows)
         pair, rows = pair[keep], rows[keep]
