@@ -18,14 +18,15 @@ ALONE = "alone: no PDQ hash, or one of too low quality to say anything"
 @click.argument("case", type=click.Path(path_type=Path))
 @click.argument("name", metavar="ITEM-OR-DIGEST")
 @click.option("--purpose", default="", help="Why; stands in the ledger.")
+@click.option("--library", help="Folder of hash sets (default: $SAFELIGHT_LIBRARY, else the user's data folder).")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def command(case: Path, name: str, purpose: str, form: str) -> None:
+def command(case: Path, name: str, purpose: str, library: str | None, form: str) -> None:
     """Print all that is known of an item or a content: every place, every match with its entry and distance, its stack and why,
     its problems. ITEM-OR-DIGEST is an item id, an MD5, SHA-1 or SHA-256, or 8 or more of the first digits."""
     from safelight.access import Gate
     from safelight.case import Case
 
-    gate = Gate(Case(case), purpose)
+    gate = Gate(Case(case), purpose, library=library)
     found = gate.items(name)
     gate.log("consult", command_line(), shows="why", items=[bytes(r["item_id"]).hex() for r in found[:1000]], count=len(found))
     facts = explain(gate, found)
@@ -105,6 +106,13 @@ def _print(content: dict[str, Any]) -> None:
     if matches:
         headers = ("set", "version", "as", "method", "distance", "transform", "form", "entry", "category")
         table(headers, [[m[h] for h in headers] for m in matches])
+        for m in matches:
+            if m["deconfirmed"] is not None:
+                click.echo(
+                    f"  deconfirmed: entry {m['entry']} of {m['set']}: {printable(m['deconfirmed'])} ({printable(m['deconfirmed_by'])})"
+                )
+            if m["flood"] is not None:
+                click.echo(f"  quarantined: entry {m['entry']} of {m['set']} hits {m['flood']} contents of this case by look")
     stack = content["stack"]
     if stack and stack["size"] > 1:
         click.echo(

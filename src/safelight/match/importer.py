@@ -17,6 +17,7 @@ import msgspec
 import safelight
 from safelight.durable import digest_file, sync_folder, write_atomically
 from safelight.match.assertions import SetWriter
+from safelight.match.deconfirmed import NegativeList
 from safelight.match.entries import Block, Columns, Event, Fact, HashSetFormat, Incomplete, Options, Record, Refused, Skip, Warn
 from safelight.match.formats import HEAD, by_name, detect, events_of
 from safelight.match.formats.nsrl import apply_delta
@@ -90,6 +91,8 @@ def import_set(
             if digest_file(source) != report.source_sha256:
                 raise Refused(f"{source.name} changed while it was read")
             _publish(library, building, report)
+            if marked := NegativeList(library).carry(library.open(report.name, report.version, unconfirmed=True)):
+                report.messages.append(f"{marked} marks of the negative list stand in this version too")
         finally:
             shutil.rmtree(library.path / ".importing", ignore_errors=True)
     return report

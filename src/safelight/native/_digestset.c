@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define INLINE inline __attribute__((always_inline))
 #define GROUP 32
 #define NEAR 8              /* steps from the guess before the search halves */
 #define APART 12            /* bits by which large batches are put in order, so that pages of a large file are touched together */
@@ -41,16 +42,16 @@ static inline uint64_t head(const uint8_t *key) {
 static inline uint64_t prefix(const set_t *x, uint64_t h) { return x->bits ? h >> (64 - x->bits) : 0; }
 
 /* Whether row `at` is below the key (whose first 8 bytes are h). */
-static inline int is_below(const set_t *x, uint64_t at, const uint8_t *key, uint64_t h) {
+static INLINE int is_below(const set_t *x, uint64_t at, const uint8_t *key, uint64_t h) {
     const uint8_t *row = x->keys + at * x->width;
     uint64_t own = head(row);
     return own != h ? own < h : memcmp(row + 8, key + 8, x->width - 8) < 0;
 }
 
-static inline int is_equal(const set_t *x, uint64_t at, const uint8_t *key) { return !memcmp(x->keys + at * x->width, key, x->width); }
+static INLINE int is_equal(const set_t *x, uint64_t at, const uint8_t *key) { return !memcmp(x->keys + at * x->width, key, x->width); }
 
 /* First row in lo..hi that is not below the key, looked for from `guess` on. */
-static uint64_t lower(const set_t *x, const uint8_t *key, uint64_t h, uint64_t lo, uint64_t hi, uint64_t guess) {
+static INLINE uint64_t lower(const set_t *x, const uint8_t *key, uint64_t h, uint64_t lo, uint64_t hi, uint64_t guess) {
     uint64_t at = guess;
     for (int step = 0; at > lo && !is_below(x, at - 1, key, h); step++) {
         at--;
@@ -97,7 +98,9 @@ static uint64_t repeats(const set_t *x, uint64_t at, const uint8_t *key) {
 }
 
 /* Return 0 when the table contradicts the keys. `order`: numbers of the queries in the order to take them; NULL as they stand. */
-static int run(const set_t *x, const uint8_t *queries, const uint32_t *order, size_t nq, int64_t *first, int64_t *count) {
+static INLINE int run(const set_t *given, size_t width, const uint8_t *queries, const uint32_t *order, size_t nq, int64_t *first, int64_t *count) {
+    set_t own = *given, *x = &own;
+    own.width = width; /* a constant where this is inlined: comparisons become words */
     uint64_t h[GROUP], lo[GROUP], hi[GROUP], guess[GROUP];
     size_t number[GROUP];
     for (size_t g = 0; g < nq; g += GROUP) {
@@ -119,12 +122,23 @@ static int run(const set_t *x, const uint8_t *queries, const uint32_t *order, si
         for (size_t i = 0; i < m; i++) {
             const uint8_t *key = queries + number[i] * x->width;
             uint64_t at = lower(x, key, h[i], lo[i], hi[i], guess[i]);
-            if ((at > 0 && !is_below(x, at - 1, key, h[i])) || (at < x->n && is_below(x, at, key, h[i]))) return 0;
+            /* inside lo..hi the neighbours were compared on the way; at its edges they are compared now */
+            if (at == lo[i] && at > 0 && !is_below(x, at - 1, key, h[i])) return 0;
+            if (at == hi[i] && at < x->n && is_below(x, at, key, h[i])) return 0;
             first[number[i]] = (int64_t)at;
-            count[number[i]] = at < x->n && is_equal(x, at, key) ? (int64_t)repeats(x, at, key) : 0;
+            count[number[i]] = at < hi[i] && head(x->keys + at * x->width) == h[i] && is_equal(x, at, key) ? (int64_t)repeats(x, at, key) : 0;
         }
     }
     return 1;
+}
+
+static int run_width(const set_t *x, const uint8_t *queries, const uint32_t *order, size_t nq, int64_t *first, int64_t *count) {
+    switch (x->width) {
+    case 16: return run(x, 16, queries, order, nq, first, count);
+    case 20: return run(x, 20, queries, order, nq, first, count);
+    case 32: return run(x, 32, queries, order, nq, first, count);
+    default: return run(x, x->width, queries, order, nq, first, count);
+    }
 }
 
 /* Numbers of the queries by their first bits; NULL without memory for it (the answer is the same). */
@@ -150,7 +164,7 @@ static PyObject *answer(const set_t *x, const uint8_t *queries, size_t nq) {
         int ok;
         Py_BEGIN_ALLOW_THREADS
         uint32_t *order = x->n * x->width >= LARGE && nq < UINT32_MAX ? in_order(queries, nq, x->width) : NULL;
-        ok = run(x, queries, order, nq, f, c);
+        ok = run_width(x, queries, order, nq, f, c);
         free(order);
         Py_END_ALLOW_THREADS
         if (ok)
