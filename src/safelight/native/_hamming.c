@@ -49,11 +49,6 @@ static inline int pairs_add(pairs_t *p, uint32_t q, uint32_t e, int d) {
     return 1;
 }
 
-static inline int distance4(const uint64_t *a, const uint64_t *b) {
-    return __builtin_popcountll(a[0] ^ b[0]) + __builtin_popcountll(a[1] ^ b[1]) + __builtin_popcountll(a[2] ^ b[2]) +
-           __builtin_popcountll(a[3] ^ b[3]);
-}
-
 /* One tile: `count` entries from number `first`, against all queries. base >= 0: only entries below base + query number. */
 typedef int (*tile_t)(const uint64_t *queries, size_t nq, const uint64_t *tile, size_t count, size_t first, int distance,
                       int64_t base, pairs_t *out);
