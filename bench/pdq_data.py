@@ -49,7 +49,8 @@ def listed(count: int, seed: int = 1) -> Hashes:
     """Return (count, 32) hashes in no order; one in ten or so is there more than once."""
     rng = np.random.default_rng(seed)
     factors = rng.standard_normal((12, 256), np.float32)
-    pool = rng.standard_normal((4096, 256), np.float32) + 0.12 * rng.standard_normal((4096, 12), np.float32) @ factors
+    pool = rng.standard_normal((4096, 256), np.float32)
+    pool += 0.12 * rng.standard_normal((4096, 12), np.float32) @ factors
     base = min(count, BASE)
     plain = _mixtures(rng, pool, base - base * 3 // 10)
     source = rng.integers(0, len(plain), base - len(plain))

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -120,7 +121,7 @@ def main() -> None:
     parser.add_argument("--stage", choices=["build", "bands", "search", "peers"], help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.stage:
-        stages = {
+        stages: dict[str, Callable[[], None]] = {
             "build": lambda: build(args.folder, int(args.millions[0] * 1e6)),
             "bands": lambda: bands(args.folder),
             "search": lambda: search(args.folder, args.batch, args.distances),
