@@ -122,3 +122,16 @@ def test_what_shows_nothing_has_no_further_form() -> None:
     assert floating.trimmed is not None
     assert (80, 50, 340, 300) == floating.trimmed.box
     assert pdq_twin.hashes(texture(300, 340))[0][0] == floating.trimmed.hashes[0]
+
+
+def test_uniform_lines_are_those_of_the_twin() -> None:
+    """The kernel that reads lines in strips calls the same ones uniform as the plain twin; what is no whole line is refused."""
+    rng = np.random.default_rng(3)
+    for _ in range(300):
+        rows, n, spread = int(rng.integers(0, 20)), int(rng.integers(1, 300)), int(rng.integers(1, 60))
+        lines = (rng.integers(0, spread, (rows, n)) + rng.integers(0, 190)).astype(np.uint8)
+        lines[rng.random((rows, n)) < 0.02] = 255
+        assert pdq_twin.uniform(lines).tolist() == [flat == 1 for flat in _pdq.uniform(lines.tobytes(), n)]
+    for width in (0, -1, 3):
+        with pytest.raises(ValueError):
+            _pdq.uniform(bytes(4), width)
