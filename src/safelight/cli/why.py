@@ -64,7 +64,6 @@ def _stack(gate: Any, sha256: bytes | None) -> dict[str, Any] | None:
 
     if sha256 is None:
         return None
-    from safelight.records import TRANSFORMS
 
     own = gate.rows("select stack, distance, size, rank, pdq from stacks where sha256 = $s", {"s": bytes(sha256)})
     if not own:
