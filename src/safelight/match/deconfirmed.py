@@ -73,6 +73,7 @@ class NegativeList:
         entries = {v: places(self.library.open(name, v, unconfirmed=True), values) for v in self.library.versions(name)}
         with self.library.writing():
             self.folder.mkdir(exist_ok=True)
+            entries[opened.version] = sorted({*entries[opened.version], entry})  # also where its values are in no index
             entries = {v: found for v, found in entries.items() if found}
             made = self.ledger.append("deconfirm", set=name, values=values, sha256=sha256, why=why, entries=entries, entry=entry)
         return Marked(set=name, values=tuple(values), sha256=sha256, why=why, who=made["who"], at=made["at"], entries=entries)
