@@ -24,6 +24,7 @@ from safelight.cli.words import command_line, size, table, write_csv
 @click.option("--set", "hash_set", help="Matched by this hash set.")
 @click.option("--problem", help="With a problem of this kind; 'any' for every kind.")
 @click.option("--digest", help="MD5, SHA-1 or SHA-256 of the content.")
+@click.option("--alike", metavar="ITEM-OR-DIGEST", help="Sharing a part with this picture (after run --features); it comes too.")
 @click.option("--min-size", type=int, help="Bytes.")
 @click.option("--max-size", type=int, help="Bytes.")
 @click.option("--since", help="Changed on this day (YYYY-MM-DD) or later.")
@@ -44,6 +45,8 @@ def command(case: Path, form: str, limit: int | None, purpose: str, library: str
     from safelight.cli.query import objects
 
     gate = Gate(Case(case), purpose, library=library)
+    if filters.get("alike"):
+        filters["alike"] = sorted({bytes(r["sha256"]) for r in gate.items(filters["alike"]) if r["sha256"]})
     where, names = condition(filters)
     gate.log("consult", command_line(), shows="items", filter=where)
     found = objects(gate, where, names, limit)
@@ -94,6 +97,10 @@ def condition(filters: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         )
     if filters.get("digest"):
         add("$digest in (lower(hex(c.md5)), lower(hex(c.sha1)), lower(hex(i.sha256)))", digest=filters["digest"].strip().lower())
+    if filters.get("alike") is not None:
+        ends = "select b as other, a as one from alike union all select a, b from alike"
+        linked = f"select other from ({ends}) where list_contains($alike, one)"
+        add(f"(list_contains($alike, i.sha256) or i.sha256 in ({linked}))", alike=filters["alike"])
     if filters.get("known"):
         known = list(filters["known"])
         matched = 'i.sha256 in (select sha256 from judged where stands and list_contains($known, "as"))'
