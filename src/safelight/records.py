@@ -139,9 +139,10 @@ MATCHES = (
     Column("method", "text", "md5, sha1, sha256, pdq"),
     Column("distance", "i16", "bits that differ; 0 for digests"),
     Column("transform", "text", "turn or flip under which the picture matched; identity"),
-    Column("form", "text", "full, white, trimmed or nearest: which form of the picture matched"),
+    Column("form", "text", "full, white, trimmed or nearest: which form of the picture matched; panel: a rectangle inside it did"),
     Column("entry", "i64", "record position in the source of the set"),
     Column("category", "text", "category as stated, scheme:code; null where none"),
+    Column("box", "text", "of the form panel: left,top,width,height of the rectangle in pixels as stored; else null"),
 )
 
 STACKS = (

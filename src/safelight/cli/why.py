@@ -55,7 +55,9 @@ def explain(gate: Any, found: list[dict[str, Any]]) -> dict[str, Any]:
             f"select p.kind, p.reason, p.step, p.origin from problems p join visible i using (item_id) where {where} order by p.origin, p.number",
             {"key": bytes(key)},
         )
-        contents.append({"places": places, "problems": problems, "stack": _stack(gate, row["sha256"]), "alike": _alike(gate, row["sha256"])})
+        contents.append(
+            {"places": places, "problems": problems, "stack": _stack(gate, row["sha256"]), "alike": _alike(gate, row["sha256"])}
+        )
     return {"contents": contents}
 
 
@@ -153,7 +155,7 @@ def _print(content: dict[str, Any]) -> None:
     )
     if matches:
         headers = ("set", "version", "as", "method", "distance", "transform", "form", "entry", "category")
-        table(headers, [[m[h] for h in headers] for m in matches])
+        table((*headers, "box"), [[m[h] for h in headers] + [m["box"] or ""] for m in matches])
         for m in matches:
             if m["deconfirmed"] is not None:
                 click.echo(

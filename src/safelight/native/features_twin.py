@@ -72,8 +72,9 @@ def shrink(plane: Plane) -> Plane:
 def blur(plane: Plane) -> NDArray[np.int64]:
     """Return the plane blurred along rows and then columns; the outermost 3 pixels are wrong and not used."""
     p = plane.astype(np.int64)
-    p = sum(g * np.roll(p, 3 - k, 1) for k, g in enumerate(GAUSS)) + 128 >> 8
-    return sum(g * np.roll(p, 3 - k, 0) for k, g in enumerate(GAUSS)) + 128 >> 8
+    for axis in (1, 0):
+        p = (np.sum([g * np.roll(p, 3 - k, axis) for k, g in enumerate(GAUSS)], axis=0) + 128) >> 8
+    return p
 
 
 def corners(plane: Plane, step: int) -> list[tuple[int, int, int]]:
@@ -87,8 +88,7 @@ def corners(plane: Plane, step: int) -> list[tuple[int, int, int]]:
         found |= np.any([np.all([beyond[(k + i) % 16] for i in range(9)], axis=0) for k in range(16)], axis=0)
     gx = sum(f * (np.roll(p, (-dy, -1), (0, 1)) - np.roll(p, (-dy, 1), (0, 1))) for dy, f in ((-1, 1), (0, 2), (1, 1)))
     gy = sum(f * (np.roll(p, (-1, -dx), (0, 1)) - np.roll(p, (1, -dx), (0, 1))) for dx, f in ((-1, 1), (0, 2), (1, 1)))
-    box = lambda v: sum(np.roll(v, (dy, dx), (0, 1)) for dy in range(-3, 4) for dx in range(-3, 4))  # noqa: E731
-    a, b, c = box(gx * gx), box(gx * gy), box(gy * gy)
+    a, b, c = _windows(gx * gx), _windows(gx * gy), _windows(gy * gy)
     score = 25 * (a * c - b * b) - (a + c) ** 2
     inner = np.zeros(p.shape, bool)
     inner[BORDER : height - BORDER, BORDER : width - BORDER] = True
@@ -97,6 +97,11 @@ def corners(plane: Plane, step: int) -> list[tuple[int, int, int]]:
     for dy, dx in ((0, 1), (1, -1), (1, 0), (1, 1)):
         best &= (score >= np.roll(score, (-dy, -dx), (0, 1))) & (score > np.roll(score, (dy, dx), (0, 1)))
     return [(int(score[y, x]), int(y), int(x)) for y, x in np.argwhere(best)]
+
+
+def _windows(v: Any) -> NDArray[np.int64]:
+    total: NDArray[np.int64] = np.sum([np.roll(v, (dy, dx), (0, 1)) for dy in range(-3, 4) for dx in range(-3, 4)], axis=0)
+    return total
 
 
 def choose(found: list[tuple[int, int, int]], width: int, height: int, most: int) -> list[tuple[int, int, int]]:
