@@ -38,6 +38,9 @@ DRIFT = 6
 GUTTER = 3
 """Rows that a gutter has at least."""
 
+RINGING, NEAR, MOSTLY = 7, 28, 0.9
+"""Rows beside a gutter that JPEG may fill with ringing: 90 % of the pixels within 28 grey levels of the gutter."""
+
 JUMP, JUMPING, STANDING_OUT = 14, 0.55, 2.5
 """A seam: over 55 % of the length the brightness jumps by more than 14, and 2.5 times as often as in the rows beside it."""
 
@@ -135,9 +138,23 @@ def _gutters(plane: NDArray[np.uint8]) -> NDArray[np.bool_]:
         # a flat part of a picture may touch its gutter: only the rows at either end that do not drift are the gutter
         for rows in (np.arange(start, end), np.arange(start, end)[::-1]):
             still = int(np.argmax(np.abs(middle[rows] - middle[rows[0]]) > 2)) or len(rows)
-            if still >= 2 * GUTTER:
+            if still >= (GUTTER if rows[0] in (0, len(plane) - 1) else 2 * GUTTER):
                 gutter[rows[:still]] = True
-    return gutter
+    return _widened(plane, gutter, middle)
+
+
+def _widened(plane: NDArray[np.uint8], gutter: NDArray[np.bool_], middle: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Add the rows beside a gutter in which JPEG rings: most of their pixels are near the brightness of the gutter."""
+    wide = gutter.copy()
+    for row in np.flatnonzero(gutter[:-1] != gutter[1:]).tolist():
+        inner, step = (row, 1) if gutter[row] else (row + 1, -1)
+        for other in range(inner + step, inner + step * (RINGING + 1), step):
+            if not 0 <= other < len(plane) or gutter[other]:
+                break
+            if float((np.abs(plane[other].astype(np.int16) - int(middle[inner])) <= NEAR).mean()) < MOSTLY:
+                break
+            wide[other] = True
+    return wide
 
 
 def _seams(plane: NDArray[np.uint8]) -> list[int]:
