@@ -46,7 +46,7 @@ def candidates(corners: Corners) -> tuple[Longs, Longs, NDArray[np.bool_]]:
     """Return (a, b, mirrored) with a < b of the pictures that may share a part, in ascending order."""
     pairs = bit_pairs(len(corners.picture))
     total: tuple[Longs, Longs] = (np.zeros(0, np.int64), np.zeros(0, np.int64))
-    for table in range(TABLES):
+    for table in range(TABLES if len(corners.picture) else 0):
         for votes in _votes(corners, pairs[table]):
             total = _sum(np.concatenate([total[0], votes[0]]), np.concatenate([total[1], votes[1]]))
     return _chosen(*total)
@@ -55,7 +55,7 @@ def candidates(corners: Corners) -> tuple[Longs, Longs, NDArray[np.bool_]]:
 def bit_pairs(corners: int) -> list[list[int]]:
     """Return for each table the numbers n of the bits 2n and 2n + 1 that it looks at: more bits for more corners, so that keys stay
     rare. The tables deal the 128 pairs out in turns, each time in another order (an affine step modulo 128)."""
-    count = min(24, max(16, (int(corners).bit_length() + 17) // 2))
+    count = min(24, max(18, (int(corners).bit_length() + 21) // 2))
     order = [(n * step + start) % 128 for step, start in ((1, 0), (37, 11), (75, 29), (101, 3), (53, 17)) for n in range(128)]
     return [order[t * count : (t + 1) * count] for t in range(TABLES)]
 
@@ -103,7 +103,7 @@ def _paired(keys: NDArray[np.uint64], who: Longs, turn: Longs, flipped: NDArray[
     start, within = np.repeat(fresh, size), np.arange(len(keys)) - np.repeat(fresh, size)
     small = np.repeat(size, size) <= CLIQUE
     names, votes = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    worth = WORTH // np.repeat(size, size)
+    worth = WORTH // np.minimum(np.repeat(size, size), CLIQUE)
 
     def vote(earlier: Longs, later: Longs) -> None:
         found, kept = _names(earlier, later, who, turn, flipped)
