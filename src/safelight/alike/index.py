@@ -22,8 +22,8 @@ CLIQUE, LEADERS = 24, 6
 WORTH = 240
 """What a key is worth, shared by the corners that have it: a rare corner says more than one that half of the case has."""
 
-VOTES = WORTH
-"""Votes of two pictures at one turn that make them candidates: two keys that no third corner has."""
+VOTES = 2 * WORTH
+"""Votes of two pictures at one turn that make them candidates: four keys that no third corner has."""
 
 MOST = 32
 """Candidates of one picture, those with the most votes; a pair is kept where it is among those of either."""
