@@ -1,6 +1,6 @@
 """Recall and false matches of each signal and of all together, over the edits of bench/recall_edits.py.
 
-    python bench/recall.py [--pictures FOLDER …] [--count 90] [--peers SITE-PACKAGES]
+    python bench/recall.py [--pictures FOLDER …] [--count 48] [--peers SITE-PACKAGES]
 
 Pictures: ../shared/data (photos, and one of each scene), wallpapers below /usr/share, and what the folders hold; those of PDQ quality
 below 50 (nothing to see) are left out, as are near-duplicates. Per edit, the pictures and their edited copies are one gallery that goes
@@ -239,7 +239,7 @@ def cost(images: list[Image.Image]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=Path, nargs="*", default=[])
-    parser.add_argument("--count", type=int, default=90)
+    parser.add_argument("--count", type=int, default=48)
     parser.add_argument("--peers", type=Path, help="a site-packages that holds opencv-python-headless")
     arguments = parser.parse_args()
     if arguments.peers:
