@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from safelight.evidence.bytesource import MemorySource
+from safelight.evidence.bytesource import MemorySource, readable_part
 from safelight.evidence.origin import Step, parse
 from safelight.evidence.source import ByteSource, Unreadable
 from safelight.extract.digests import Digests, new_digests
@@ -117,7 +117,13 @@ def _is_archive(held: _Held) -> bool:
 def _source_blocks(source: ByteSource) -> Iterator[bytes]:
     offset = 0
     while offset < source.size:
-        block = source.read_at(offset, BLOCK)
+        try:
+            block = source.read_at(offset, BLOCK)
+        except Unreadable as e:
+            # What stands before the bad place in this block is read, too: a file smaller than a block would be lost as a whole.
+            if e.kind in PARTIAL and (part := readable_part(source, offset, min(BLOCK, source.size - offset))):
+                yield part
+            raise
         if not block:
             return
         offset += len(block)
