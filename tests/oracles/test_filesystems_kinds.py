@@ -23,7 +23,8 @@ def test_kind_equals_fls_and_icat(name: str) -> None:
     rows = fls(image)
     assert [(r.deleted, r.address, r.path) for r in rows] == [(e.state in GONE, e.address, printed(e.path)) for e in found.entries]
     compared = 0
-    for row, e in zip(rows, found.entries, strict=True):
+    step = 1 + len(rows) // 300  # a process of `icat` for each content is dear: of the large ones every so-manieth
+    for row, e in list(zip(rows, found.entries, strict=True))[::step]:
         if row.kind[-1] == "r" and not row.reallocated and not e.problems:
             assert icat(image, row.address) == read(found.fs, e.address), e
             compared += 1

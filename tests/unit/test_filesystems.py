@@ -197,6 +197,19 @@ def test_layer_below_keeps_its_problem_kind() -> None:
                 assert read(open_filesystem(source), neighbour.address) == images.content(number, size), (recipe, size)
 
 
+class BadSector(FileSource):
+    """A disk of which one sector cannot be read."""
+
+    def __init__(self, path: Path, place: int) -> None:
+        super().__init__(path)
+        self.place = place
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        if offset < self.place + 512 and offset + size > self.place:
+            raise Unreadable("unreadable", f"a bad sector at {self.place}", self.place, 512)
+        return super().read_at(offset, size)
+
+
 @pytest.mark.parametrize("recipe", ["ntfs", "fat32", "exfat", "ext2", "ext4"])
 def test_bad_sector_costs_its_file_only(recipe: str) -> None:
     """With any one sector of a file unreadable, that file is read up to the sector, and all others whole; none with other bytes."""
@@ -211,13 +224,7 @@ def test_bad_sector_costs_its_file_only(recipe: str) -> None:
             continue
         place = disk.index(data[:512]) + 2048
 
-        class Hole(FileSource):
-            def read_at(self, offset: int, size: int) -> bytes:
-                if offset < place + 512 and offset + size > place:
-                    raise Unreadable("unreadable", f"a bad sector at {place}", place, 512)
-                return super().read_at(offset, size)
-
-        fs = open_filesystem(Hole(image))
+        fs = open_filesystem(BadSector(image, place))
         for path, address in files.items():
             if path != b"sizes/s%d.bin" % size:
                 assert read(fs, address) == read(whole.fs, address), (path, size)
