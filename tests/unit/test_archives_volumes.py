@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ from safelight.evidence.bytesource import MemorySource
 from safelight.evidence.source import Unreadable
 from safelight.extract.archives import Budget, Member, members
 from safelight.problems import Problem
+from small_archives import rar5
 
 
 class Found(NamedTuple):
@@ -56,30 +56,6 @@ def test_volumes_of_7z_are_named(tmp_path: Path) -> None:
     assert "first volume of several" in found.problems[0].reason
 
 
-def rar5(*files: tuple[bytes, bytes], volume: int | None = None, more: bool = False) -> bytes:
-    """A RAR5 archive of stored files by code; `volume` numbers it from 0, `more`: its last file goes on in the next."""
-
-    def number(value: int) -> bytes:
-        out = bytearray()
-        while value > 0x7F:
-            out.append(value & 0x7F | 0x80)
-            value >>= 7
-        return bytes([*out, value])
-
-    def block(kind: int, flags: int, fields: bytes, data: bytes = b"") -> bytes:
-        body = number(kind) + number(flags | 2 * bool(data)) + (number(len(data)) if data else b"") + fields
-        body = number(len(body)) + body
-        return zlib.crc32(body).to_bytes(4, "little") + body + data
-
-    main = number(0) if volume is None else number(3 if volume else 1) + (number(volume) if volume else b"")
-    out = b"Rar!\x1a\x07\x01\x00" + block(1, 0, main)
-    for i, (name, data) in enumerate(files):
-        cut = more and i == len(files) - 1
-        fields = number(4) + number(len(data) * (1 + cut)) + number(0o100644) + zlib.crc32(data).to_bytes(4, "little")
-        out += block(2, 16 * cut, fields + number(0) + number(1) + number(len(name)) + name, data)
-    return out + block(5, 0, number(int(more)))
-
-
 def test_volumes_of_rar_are_named(tmp_path: Path) -> None:
     """A volume of a RAR archive of several says so; its whole members are read, the cut one ends in a problem. unar agrees on what is whole."""
     whole = rar5((b"one.txt", b"the first"), (b"two.txt", b"the second"))
@@ -108,3 +84,11 @@ def test_rar_references_lead_to_their_content(shared: Path) -> None:
         if isinstance(m, Member)
     }
     assert links[b"links/dir_junction"] == b"/??/C:/Users/User/stuff/content/dir2"
+
+
+def test_a_copy_of_nothing_and_a_copy_of_a_copy_are_refused() -> None:
+    """References that lead to no stored file end in a problem; a sound one beside them is read."""
+    copies = ((b"good", b"one.txt"), (b"lost", b"none.txt"), (b"twice", b"good"), (b"self", b"self"))
+    found = read_all(rar5((b"one.txt", b"the first"), copies=copies), "application/vnd.rar")
+    assert found.contents == {b"one.txt": b"the first", b"good": b"the first"}
+    assert found.failures == {b"lost": "corrupt", b"twice": "corrupt", b"self": "corrupt"}
