@@ -23,6 +23,7 @@ from safelight.facts.derived import is_current
 from safelight.facts.layout import EXTRACT_STEPS
 from safelight.facts.reader import Facts
 from safelight.facts.writer import TableWriter
+from safelight.records import FEATURES
 
 STEP = "alike-1"
 ROWS = 5_000
@@ -105,17 +106,13 @@ class _Gallery:
 
 def _chosen_features(facts: Facts) -> Iterator[dict[str, Any]]:
     """Yield the features of one picture of each stack: the one with the most pixels, then the smallest SHA-256."""
-    cursor = facts.con.execute(
-        """
-        select f.* from features f left join stacks s using (sha256)
+    query = """
+        select f.sha256 from features f left join stacks s using (sha256)
         qualify row_number() over (partition by coalesce(s.stack, f.sha256) order by f.width * f.height desc, f.sha256) = 1
-        order by f.sha256
-        """
-    )
-    columns = [d[0] for d in cursor.description or []]
-    while rows := cursor.fetchmany(ROWS):
-        for row in rows:
-            yield dict(zip(columns, row, strict=True))
+    """
+    chosen = {bytes(row[0]) for row in facts.con.execute(query).fetchall()}
+    for table in facts.in_order("features", [c.name for c in FEATURES], ROWS):
+        yield from (row for row in table.to_pylist() if bytes(row["sha256"]) in chosen)
 
 
 def _feature_links(gallery: _Gallery, progress: Any) -> Iterator[Row]:

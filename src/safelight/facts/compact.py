@@ -15,16 +15,15 @@ import pyarrow.parquet as pq
 
 from safelight.durable import folder_atomically
 from safelight.facts.layout import Layout
-from safelight.facts.reader import connect
+from safelight.facts.sorting import distinct_in_order
 from safelight.facts.writer import TableWriter
-from safelight.records import TABLES
 
 ROWS_PER_FILE = 1_000_000
 ORDERED = {"features": ("problems",)}
 DISTINCT = {"features": ("features", "panels")}
 """Tables by what was extracted; else items and problems keep their order, contents and pictures are one row each."""
 
-KEYS = {"panels": "sha256, number"}
+KEYS = {"panels": ("sha256", "number")}
 """What names a row of a distinct table, other than the SHA-256 alone."""
 
 
@@ -40,8 +39,8 @@ def compact(layout: Layout, exhibit: str, only: str) -> dict[str, list[Any]]:
             files |= parts.close()
         for table in DISTINCT.get(only, ("contents", "pictures")):
             parts = _Parts(folder, table)
-            for batch in _distinct([shard / f"{table}.parquet" for shard in shards], table, layout.case):
-                parts.add(pa.Table.from_batches([batch]))
+            for rows in distinct_in_order((s / f"{table}.parquet" for s in shards), KEYS.get(table, ("sha256",)), folder / "sorting"):
+                parts.add(rows)
             files |= parts.close()
     return files
 
@@ -49,20 +48,6 @@ def compact(layout: Layout, exhibit: str, only: str) -> dict[str, list[Any]]:
 def drop_shards(layout: Layout, exhibit: str, only: str) -> None:
     """Remove the shards, once their tables stand in the ledger."""
     shutil.rmtree(layout.extracted(exhibit, only) / "shards", ignore_errors=True)
-
-
-def _distinct(files: list[Path], table: str, case: Path) -> Any:
-    """Yield the first row of each SHA-256 in order. DuckDB sorts within bounded memory and spills beside the case."""
-    if not files:
-        return
-    con = connect(case)
-    columns = ", ".join(f'"{c.name}"' for c in TABLES[table])
-    key = KEYS.get(table, "sha256")
-    query = f"""
-        select {columns} from read_parquet($files, filename = true)
-        qualify row_number() over (partition by {key} order by filename) = 1 order by {key}
-    """
-    yield from con.sql(query, params={"files": [str(f) for f in files]}).to_arrow_reader(50_000)
 
 
 class _Parts:

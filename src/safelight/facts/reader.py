@@ -5,6 +5,8 @@ A user with a notebook can do the same (docs/reference/tables.md). Nothing here 
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,9 @@ import duckdb
 import pyarrow as pa
 
 from safelight.case import Case
+from safelight.durable import TEMPORARY
 from safelight.facts.layout import EXTRACTED, SECOND, Layout
+from safelight.facts.sorting import distinct_in_order
 from safelight.records import TABLES, schema
 
 MEMORY = "160MB"
@@ -53,6 +57,7 @@ class Facts:
         files["matches"] = sorted((case.folder / "matches").glob("*/*.parquet"))
         files["alike"] = sorted((case.folder / "alike").glob("*/*.parquet"))
         files["stacks"] = sorted((case.folder / "stacks").glob("*/*.parquet"))
+        self._files = files
         for table, paths in files.items():
             self._view(table, paths)
 
@@ -80,6 +85,16 @@ class Facts:
                     files[table].append(shard / f"{table}.parquet")
             else:
                 files["items"].append(path)
+
+    def in_order(self, table: str, columns: Sequence[str], rows: int) -> Iterator[pa.Table]:
+        """Yield columns of a table in ascending SHA-256 (and number, for panels), each content once, in pieces of at most `rows`.
+
+        Memory does not grow with the case: what does not fit is parted into files beside it.
+        """
+        work = self.case.folder / "work"
+        work.mkdir(exist_ok=True)
+        key = tuple(_DISTINCT[table].split(", "))
+        yield from distinct_in_order(self._files[table], key, work / f"{TEMPORARY}{secrets.token_hex(4)}", columns=columns, rows=rows)
 
     def _view(self, table: str, paths: list[Path]) -> None:
         if paths:

@@ -22,6 +22,8 @@ from safelight.durable import digest_file
 from safelight.records import schema
 
 ROW_GROUP = 65_536
+ROW_GROUPS = {"pictures": 8_192, "features": 2_048}
+"""Rows of a group in tables whose rows take kilobytes: a group is held in memory several times while it is written."""
 _DICTIONARY = {"exhibit", "state", "type", "time_basis", "reader", "note", "media_type", "kind", "typed_by", "step", "mode", "decoder"}
 _DICTIONARY |= {"set", "version", "as", "method", "transform", "form", "category", "exif_make", "exif_model", "problem"}
 
@@ -40,6 +42,7 @@ class TableWriter:
     def __init__(self, path: Path, table: str) -> None:
         self.path, self.rows = path, 0
         self._table, self._schema = table, schema(table)
+        self._group = ROW_GROUPS.get(table, ROW_GROUP)
         self._pending: list[Sequence[Any]] = []
         self._tables: list[pa.Table] = []
         self._buffered = 0
@@ -65,7 +68,7 @@ class TableWriter:
     def add(self, row: Sequence[Any]) -> None:
         """Append one row."""
         self._pending.append(row)
-        if len(self._pending) >= ROW_GROUP:
+        if len(self._pending) >= self._group:
             self._fold()
 
     def add_table(self, table: pa.Table) -> None:
@@ -85,10 +88,10 @@ class TableWriter:
         self._flush(False)
 
     def _flush(self, final: bool) -> None:
-        while self._buffered >= ROW_GROUP or (final and self._buffered):
+        while self._buffered >= self._group or (final and self._buffered):
             whole = pa.concat_tables(self._tables)
-            group = whole.slice(0, ROW_GROUP).combine_chunks()
-            self._open().write_table(group, row_group_size=ROW_GROUP)
+            group = whole.slice(0, self._group).combine_chunks()
+            self._open().write_table(group, row_group_size=self._group)
             self._logical.update(group)
             self.rows += group.num_rows
             rest = whole.slice(group.num_rows)
@@ -117,7 +120,7 @@ _EMPTY: dict[str, tuple[bytes, Written]] = {}
 class LogicalDigest:
     """SHA-256 over rows, independent of the library that stored them.
 
-    Rows are taken in groups of 65,536 (the last may be shorter); per column of a group: which values are present (one bit each,
+    Rows are taken in the groups of the file (`ROW_GROUPS`, the last may be shorter); per column of a group: which values are present (one bit each,
     little-endian), then the values: numbers as little-endian bytes with 0 for null, text and bytes as their lengths (int64) and
     their concatenation, lists as their lengths and then the digest input of their items.
     """
@@ -126,7 +129,7 @@ class LogicalDigest:
         self._hash = hashlib.sha256()
 
     def update(self, group: pa.Table) -> None:
-        """Add one group of at most 65,536 rows (all groups but the last are full)."""
+        """Add one group (all groups but the last are full)."""
         self._hash.update(f"{group.num_rows}\n".encode())
         for name, column in zip(group.column_names, group.columns, strict=True):
             self._hash.update(f"{name}\n".encode())

@@ -4,6 +4,7 @@ matched with the facts there are. What has the same inputs is not done again."""
 from __future__ import annotations
 
 import hashlib
+import itertools
 import shutil
 from collections.abc import Iterator
 from typing import Any
@@ -71,16 +72,36 @@ def _key(info: SetInfo, inputs: str, distance: int) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-_PICTURES = f"""
-    select {", ".join(f"p.{c}" for c in PICTURE_COLUMNS)}, inside.panel_transforms, inside.panel_boxes
-    from pictures p left join (
-        select sha256, flatten(list(pdq_transforms order by number)) as panel_transforms,
-            list(concat_ws(',', panel_left, panel_top, panel_width, panel_height) order by number) as panel_boxes
-        from panels where pdq_quality >= {QUALITY} group by sha256
-    ) inside using (sha256)
-    where p.pdq is not null order by p.sha256
-"""
-"""The pictures with all their forms, and the panels in them that are good enough."""
+PANEL_COLUMNS = ("sha256", "number", "pdq_quality", "pdq_transforms", "panel_left", "panel_top", "panel_width", "panel_height")
+
+
+def _pictures(facts: Facts) -> Iterator[Any]:
+    """Yield the pictures with all their forms, and beside each the panels in it that are good enough: `panel_transforms`, `panel_boxes`."""
+    import pyarrow as pa
+
+    panels = _panels(facts)
+    waiting = next(panels, None)
+    for table in facts.in_order("pictures", PICTURE_COLUMNS, ROWS):
+        transforms: list[list[bytes] | None] = []
+        boxes: list[list[str] | None] = []
+        for name in table.column("sha256").to_pylist():
+            while waiting is not None and waiting[0] < name:
+                waiting = next(panels, None)
+            own = waiting is not None and waiting[0] == name
+            transforms.append(waiting[1] if waiting and own else None)
+            boxes.append(waiting[2] if waiting and own else None)
+        table = table.append_column("panel_transforms", pa.array(transforms, pa.list_(pa.binary(32))))
+        yield from table.append_column("panel_boxes", pa.array(boxes, pa.list_(pa.string()))).combine_chunks().to_batches()
+
+
+def _panels(facts: Facts) -> Iterator[tuple[bytes, list[bytes], list[str]]]:
+    """Yield (picture, hashes of its panels in all turns, their rectangles) in ascending order."""
+    rows = (row for table in facts.in_order("panels", PANEL_COLUMNS, ROWS) for row in table.to_pylist())
+    for name, group in itertools.groupby(rows, lambda r: bytes(r["sha256"])):
+        good = [r for r in group if (r["pdq_quality"] or 0) >= QUALITY and r["pdq_transforms"]]
+        if good:
+            boxes = [",".join(str(r[f"panel_{side}"]) for side in ("left", "top", "width", "height")) for r in good]
+            yield name, [t for r in good for t in r["pdq_transforms"]], boxes
 
 
 def _folder(info: SetInfo) -> str:
@@ -95,9 +116,8 @@ def _match_set(case: Case, shelf: Library, name: str, info: SetInfo, inputs: str
     facts, kinds = Facts(case), dict[str, int]()
     try:
         opened = shelf.open(info.name, info.version)
-        contents = facts.con.sql("select sha256, sha1, md5, size from contents order by sha256").to_arrow_reader(ROWS)
-        other = Facts(case)  # a connection streams one result at a time
-        pictures = other.con.sql(_PICTURES).to_arrow_reader(ROWS)
+        contents = facts.in_order("contents", ("sha256", "sha1", "md5", "size"), ROWS)
+        pictures = _pictures(facts)
         with folder_atomically(target) as folder:
             table = TableWriter(folder / "matches.parquet", "matches")
             for row in match_case_contents(contents, pictures, opened, distance=distance, quality_gate=QUALITY):

@@ -32,7 +32,7 @@ def stack_case(case: Case, distance: int, progress: Any) -> dict[str, Any] | Non
     if is_current(case, f"stacks/{STEP}", key):
         return None
     progress.begin("stack", "", None)
-    found = Facts(case).con.sql("select sha256, pdq, pdq_quality, width, height from pictures order by sha256").to_arrow_reader(ROWS)
+    found = Facts(case).in_order("pictures", ("sha256", "pdq", "pdq_quality", "width", "height"), ROWS)
     pictures = read_pictures(found, QUALITY)
     stacks = stack_pictures(pictures, distance, _before(case, target / "stacks.parquet", distance))
     with folder_atomically(target) as folder:
