@@ -367,3 +367,16 @@ def test_more_than_a_million_names_in_one_folder() -> None:
     count, _, memory = cost(images.fat32_million())
     assert count == 1_050_004
     assert memory < 600
+
+
+def test_content_is_given_up_to_its_bad_sector(tmp_path: Path) -> None:
+    """A file smaller than one read of the worker is digested up to the sector that cannot be read, and the place is said."""
+    from safelight.extract.worker import _source_blocks
+
+    path = tmp_path / "x"
+    path.write_bytes(images.content(9, 50_000))
+    given = bytearray()
+    with pytest.raises(Unreadable, match="a bad sector at 30208"):
+        for block in _source_blocks(BadSector(path, 30_208)):
+            given += block
+    assert bytes(given) == images.content(9, 50_000)[:30_208]
