@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from safelight.alike.features import Features
+from safelight.alike.features import Features, points_of
 
 INLIERS = 6
 """Corners that agree, at least 10 pixels of the plane apart from one another."""
@@ -25,10 +25,13 @@ MANY = 16
 COVERED, COVERED_BY_MANY = 0.4, 0.55
 """Least share of the cells of the common part (6 x 6) in which corners agree; the second from MANY inliers on."""
 
+FEW, SUPPORT_OF_FEW, COVERED_BY_FEW = 10, 0.4, 0.5
+"""Below ten inliers both shares must be larger: lines of text agree in six letters by chance."""
+
 SAME_PLACE = 0.02
-FRAME_COVERED, FRAME_BOX = 0.65, 0.45
+FRAME_COVERED, FRAME_INSIDE = 0.8, 0.7
 """Where nothing moved by more than 2 % of the long side, the pictures may have no more than a frame in common (head and foot of an app, a
-keyboard): then corners must agree in more of the cells, and their box must take so much of both pictures."""
+keyboard): then corners must agree in more of the cells, and so much of all corners of both must lie within the common part."""
 
 Box = tuple[float, float, float, float]
 Map = tuple[float, float, float, float, float, float]
@@ -75,10 +78,11 @@ def one_way(a: Features, b: Features, mirrored: bool) -> Shared | None:
     share = covered / cells
     if share < (COVERED_BY_MANY if inliers >= MANY else COVERED):
         return None
+    if inliers < FEW and (share < COVERED_BY_FEW or inliers < SUPPORT_OF_FEW * seen):
+        return None
     relation = _relation(a, b, affine, box_a, box_b)
     in_place = not mirrored and _moved(a, b, affine) < SAME_PLACE
-    boxed = min(_box_area(box_a) / (a.width * a.height), _box_area(box_b) / (b.width * b.height))
-    if in_place and (share < FRAME_COVERED or boxed < FRAME_BOX):
+    if in_place and (share < FRAME_COVERED or min(_inside(a, box_a), _inside(b, box_b)) < FRAME_INSIDE):
         relation = "frame"
     return Shared(relation, mirrored, inliers, seen, share, area_a, area_b, box_a, box_b, affine)
 
@@ -90,6 +94,13 @@ def _turned_round(s: Shared) -> Shared:
     inverse = (m4 / d, -m1 / d, (m1 * m5 - m4 * m2) / d, -m3 / d, m0 / d, (m3 * m2 - m0 * m5) / d)
     relation = {"a-in-b": "b-in-a", "b-in-a": "a-in-b"}.get(s.relation, s.relation)
     return Shared(relation, s.mirrored, s.inliers, s.seen, s.covered, s.area_b, s.area_a, s.box_b, s.box_a, inverse)
+
+
+def _inside(picture: Features, box: Box) -> float:
+    """Return the share of all corners of a picture that lie within a box."""
+    points = points_of(picture)
+    x, y = points["x"] / 16, points["y"] / 16
+    return float(((x >= box[0]) & (x <= box[2]) & (y >= box[1]) & (y <= box[3])).mean())
 
 
 def _moved(a: Features, b: Features, m: Map) -> float:
