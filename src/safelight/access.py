@@ -6,11 +6,14 @@ law asks for one (Directive (EU) 2016/680, article 25: collection, alteration, c
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safelight.case import Case, Scope
 from safelight.errors import Refused
 from safelight.facts.reader import QUERY_MEMORY, Facts
+
+if TYPE_CHECKING:
+    from safelight.decisions.reading import Decisions
 
 EVENTS = ("collect", "change", "consult", "disclose", "combine", "erase")
 
@@ -27,6 +30,16 @@ class Gate:
         join = "left join contents c using (sha256)" if scoped else ""
         self.facts.con.execute(f"create view visible as select i.* from items i {join} where {where}")
         self.scoped = scoped
+        self._decisions: Decisions | None = None
+
+    def with_decisions(self) -> Decisions:
+        """Make the table `decided` of what people decided, and return the decisions."""
+        from safelight.decisions.reading import Decisions
+
+        if self._decisions is None:
+            self._decisions = Decisions(self.case)
+            self._decisions.table(self.facts.con)
+        return self._decisions
 
     def log(self, event: str, command: str, **facts: Any) -> None:
         """Write the row of an access to the ledger, before anything is shown."""

@@ -22,6 +22,7 @@ COMMANDS = {
     "why": "All that is known of an item or content, and why.",
     "cat": "The bytes of one item (a disclosure: entered in the ledger).",
     "serve": "The review page, in a browser on this machine.",
+    "export": "What was decided, as VICS, CSV or CASE.",
     "report": "One HTML file that can be printed.",
     "verify": "Check that evidence, facts and ledger are what they were.",
 }

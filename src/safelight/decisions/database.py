@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from safelight.decisions.events import Event
-from safelight.errors import Refused
+from safelight.errors import NotVerified, Refused
 
 NAME = "decisions.sqlite"
 _TABLES = """
@@ -53,9 +53,17 @@ def open_readonly(folder: Path) -> sqlite3.Connection | None:
     path = folder / NAME
     if not path.exists():
         return None
-    con = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False, timeout=20.0)
-    con.execute("pragma query_only = on")
-    return con
+    for mode in ("mode=ro", "immutable=1"):  # the second: a case on a medium that cannot be written
+        try:
+            con = sqlite3.connect(
+                f"{path.resolve().as_uri()}?{mode}", uri=True, isolation_level=None, check_same_thread=False, timeout=20.0
+            )
+            con.execute("pragma temp_store = memory")
+            con.execute("select count(*) from events").fetchone()
+            return con
+        except sqlite3.Error as e:
+            error = e
+    raise NotVerified(f"{path} cannot be read ({error}). Run `safelight verify`, or restore it from a copy.")
 
 
 def events(con: sqlite3.Connection, after: int = 0) -> Iterator[Event]:

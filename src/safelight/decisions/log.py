@@ -14,15 +14,15 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
-import numpy as np
 
 from safelight.decisions import database
 from safelight.decisions.events import GENESIS, Event, sealed
 from safelight.decisions.numbers import Digests, Longs, Numbers, digests
 from safelight.decisions.policy import Policy
+from safelight.decisions.reading import Watcher, load
 from safelight.decisions.standing import Standing
 from safelight.errors import OutOfResources, Stop
 
@@ -38,13 +38,6 @@ class NotSaved(OutOfResources):
     """The disk is full, or the file cannot be written: the decision is not stored."""
 
 
-class Watcher(Protocol):
-    """Keeps an account of its own of the events: `begin` forgets everything, `take` is given each event in order."""
-
-    def begin(self) -> None: ...
-    def take(self, event: Event) -> None: ...
-
-
 class Log:
     """Decisions of one case, opened to write. `lock` is held while the state changes: read `standing` under it."""
 
@@ -54,7 +47,7 @@ class Log:
         self.lock = threading.RLock()
         self.con = database.open_database(folder)
         self._watchers: list[Watcher] = []
-        self.standing = self._load()
+        self.standing = load(self.con, self.numbers, self.policy, self._watchers)
         self._queue: queue.Queue[tuple[Callable[[], Any], Future[Any]] | None] = queue.Queue()
         self._writer = threading.Thread(target=self._write, name="decisions", daemon=True)
         self._writer.start()
@@ -177,7 +170,7 @@ class Log:
         try:
             if self.con.in_transaction:
                 self.con.execute("rollback")
-            self.standing = self._load()
+            self.standing = load(self.con, self.numbers, self.policy, self._watchers)
         except sqlite3.Error:  # the next request tries again
             self.standing.last = -1
         for _, future in work:
@@ -185,30 +178,9 @@ class Log:
                 NotSaved(f"it could not be written to {database.NAME} ({error}) and is NOT saved. What was saved before is safe.")
             )
 
-    def _load(self) -> Standing:
-        """Make the state from all events: first who undid what, then the decisions that stand, in order."""
-        standing, decided = Standing(self.numbers, self.policy), list[tuple[Any, bytes]]()
-        for watcher in self._watchers:
-            watcher.begin()
-        for event in database.events(self.con):
-            said = standing.note(event)
-            if event.what == "decide":
-                decided.append((said, event.contents))
-            for watcher in self._watchers:
-                watcher.take(event)
-        touched = list[Longs]()
-        for said, contents in decided:
-            at = self.numbers.add(digests(contents)) if len(contents) else np.zeros(0, np.int64)
-            standing.grow()
-            standing.put(said, at)
-            touched.append(at)
-        if touched:
-            standing.resolve(np.unique(np.concatenate(touched)))
-        return standing
-
     def _catch_up(self) -> None:
         if self.standing.last < 0:
-            self.standing = self._load()
+            self.standing = load(self.con, self.numbers, self.policy, self._watchers)
         (last,) = self.con.execute("select coalesce(max(seq), 0) from events").fetchone()
         if last > self.standing.last:
             for event in list(database.events(self.con, self.standing.last)):

@@ -11,6 +11,7 @@ import numpy as np
 
 from safelight.access import Gate
 from safelight.case import Case
+from safelight.exports import Wish, write_export
 from safelight.review import api
 from safelight.review.deciding import Decider
 from safelight.review.desk import Desk, looked_at, open_contents
@@ -93,16 +94,18 @@ class Server:
             yield self.desk.packs.read(view.table, row, "protected")
 
     def export(self, person: Person, request: api.ExportRequest) -> api.ExportReply:
-        from safelight.exports import write_export
-
+        """Write an export below the case folder; the ledger gets its row as a disclosure."""
         selected = None
         if request.filter is not None:
             selection = self.desk.select(person, request.filter)
             selected = selection.table.names[np.flatnonzero(selection.mask())]
-        made = write_export(
-            Gate(self.desk.case, self.desk.purpose), self.desk.log, request.format, None, selected=selected, command="safelight serve"
-        )
-        return api.ExportReply(file=made.name, rows=made.rows, sha256=made.sha256)
+        gate = Gate(self.desk.case, self.desk.purpose)
+        who = {"reviewer": person.user, "role": person.role}
+        try:
+            made = write_export(gate, Wish(format=request.format, selected=selected), "safelight serve", who)
+        finally:
+            gate.facts.con.close()
+        return api.ExportReply(file=f"exports/{made.name}", rows=made.rows, sha256=made.sha256)
 
 
 def application(server: Server, describe: bool = False) -> Any:
