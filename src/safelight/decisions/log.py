@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from safelight.decisions import database
 from safelight.decisions.events import GENESIS, Event, sealed
@@ -155,16 +156,21 @@ class Log:
                 future.set_exception(error)
 
     def _one(self, request: Callable[[], Any]) -> tuple[Any, BaseException | None]:
-        """Run one request. What it raises before it appends anything is its own answer; the others are not touched by it."""
+        """Run one request. When it raises, nothing of it is kept, and the others are not touched by it."""
         before = self.standing.last
+        self.con.execute("savepoint request")
         try:
             return request(), None
         except (sqlite3.Error, OSError):
             raise
         except Exception as e:
-            if self.standing.last != before:  # half a request is none
-                raise OSError(f"{type(e).__name__}: {e}") from e
+            self.con.execute("rollback to request")
+            if self.standing.last != before:
+                self.standing = load(self.con, self.numbers, self.policy, self._watchers)
             return None, e
+        finally:
+            if self.con.in_transaction:
+                self.con.execute("release request")
 
     def _undo_all(self, error: BaseException, work: list[tuple[Callable[[], Any], Future[Any]]]) -> None:
         try:
@@ -199,6 +205,12 @@ class Log:
         for watcher in self._watchers:
             watcher.take(event)
 
+    def _among(self, standing: Standing, seq: int, part: Longs) -> Longs:
+        """Return the places of some contents in an event that names them; both ascend by SHA-256."""
+        event = database.event(self.con, seq)
+        assert event is not None
+        return np.flatnonzero(np.isin(standing.of(event, add=False), part))
+
     def _again(self, standing: Standing, at: Longs) -> None:
         """Make the state of these contents from their events that are not undone."""
         standing.clear(at)
@@ -208,5 +220,6 @@ class Log:
         for seq in sorted(by_event):
             said = standing.said.get(seq)
             if said is not None and said.what == "decide" and not said.undone:
-                standing.put(said, standing.numbers.find(digests(b"".join(by_event[seq]))))
+                part = standing.numbers.find(digests(b"".join(by_event[seq])))
+                standing.put(said, part, None if said.each is None else self._among(standing, seq, part))
         standing.resolve(at)

@@ -25,7 +25,8 @@ FLAG_NAMES = tuple(FLAGS)
 
 
 class Said(msgspec.Struct, kw_only=True):
-    """What of an event is kept in memory. `vote`: number of the category (0 takes the vote back), -1 where it says none."""
+    """What of an event is kept in memory. `vote`: number of the category (0 takes the vote back), -1 where it says none.
+    `each`: a vote for each of its contents, in their order, where proposals were accepted."""
 
     seq: int
     what: str
@@ -35,6 +36,7 @@ class Said(msgspec.Struct, kw_only=True):
     body: dict[str, Any]
     count: int
     vote: int = -1
+    each: Bytes | None = None
     undone: bool = False
     target: int = 0
 
@@ -90,7 +92,9 @@ class Standing:
             seq=event.seq, what=event.what, user=event.user, role=event.role, at=event.at, body=event.body, count=len(event.contents) // 32
         )
         if event.what == "decide":
-            if "category" in event.body:
+            if "each" in event.body:
+                said.each = self._each(event.body)
+            elif "category" in event.body:
                 said.vote = self.number(event.body["category"])
         elif event.what in ("undo", "redo"):
             said.target = int(event.body["event"])
@@ -100,14 +104,21 @@ class Standing:
         self.last, self.head = event.seq, event.hash
         return said
 
-    def put(self, said: Said, at: Longs) -> None:
-        """Apply a decision to these contents, without looking at what else was said of them."""
+    def _each(self, body: dict[str, Any]) -> Bytes:
+        """Return the votes of an event that accepts proposals: one letter a content, from `a`, into its list of categories."""
+        numbers = np.array([self.number(code) for code in body["categories"]], np.uint8)
+        return numbers[np.frombuffer(str(body["each"]).encode(), np.uint8) - ord("a")]
+
+    def put(self, said: Said, at: Longs, among: Longs | None = None) -> None:
+        """Apply a decision to contents, without looking at what else was said of them: to all of the event in their order, or to a part
+        of them (`among`: their places in the event)."""
         if said.undone:
             return
-        if said.vote >= 0:
-            self.votes_of(said.user)[at] = said.vote
+        if said.vote >= 0 or said.each is not None:
+            vote = said.vote if said.each is None else said.each if among is None else said.each[among]
+            self.votes_of(said.user)[at] = vote
             if said.role == SUPERVISOR:
-                self.settled[at] = said.vote
+                self.settled[at] = vote
         self._put_flags(said.body, at)
         self._put_tags(said.body, at)
 

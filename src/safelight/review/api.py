@@ -10,7 +10,6 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from safelight.review.errors import Error
 from safelight.review.filters import Filter
 from safelight.review.views import Section
 
@@ -164,6 +163,7 @@ class RowsReply(Reply):
     state: list[str]
     known: list[str | None]
     category: list[str | None]
+    proposed: list[str | None]
     mine: list[str | None]
     status: list[str]
     flags: list[list[str]]
@@ -251,6 +251,7 @@ class DecisionReply(Reply):
 
 class StandingOfItem(Reply):
     category: str | None
+    proposed: str | None
     mine: str | None
     status: str
     votes_needed: int
@@ -316,9 +317,13 @@ class Target(Request):
 
 
 class Wish(Request):
-    """What a decision says; an absent member says nothing, `category` null takes the vote back."""
+    """What a decision says; an absent member says nothing, `category` null takes the vote back.
+
+    `accept_proposal`: each content gets the category that a matched set proposes for it.
+    """
 
     category: str | UnsetType | None = UNSET
+    accept_proposal: bool = False
     note: str = ""
     add_tags: list[str] = msgspec.field(default_factory=list)
     remove_tags: list[str] = msgspec.field(default_factory=list)
@@ -384,9 +389,6 @@ class MyDecision(Reply):
     text: str
     contents: int
     undone: bool
-
-
-BatchAnswer = DecidedReply | Error
 
 
 # find

@@ -119,17 +119,7 @@ class Decider:
 
     def decide(self, person: Person, request: DecisionRequest) -> DecidedReply:
         """Make one decision; answer once it is on the disk. The same key again gets the same answer."""
-        key, digest = _key(person, request.key), _digest(request)
-
-        def work() -> DecidedReply:
-            before = self._desk.log.answered(key, digest)
-            if before is not None:
-                return msgspec.convert(before, DecidedReply)
-            answer = self._decide(person, request, key)
-            self._desk.log.remember(key, digest, answer)
-            return answer
-
-        answer: DecidedReply = self._desk.log.submit(work)
+        answer: DecidedReply = self._desk.log.submit(lambda: self._once(person, request))
         self._desk.noted(answer.event)
         return answer
 
@@ -141,7 +131,10 @@ class Decider:
         numbers = view.table.number[chosen.rows]
         if len(chosen.tiles) > 1:
             self._check_confirmed(person, request, numbers)
-        body = checked_set(log, said(request.set))
+        body = said(request.set)
+        if request.set.accept_proposal:
+            body |= _accepted(person, view, rows, body)
+        body = checked_set(log, body)
         ordered = view.table.number[rows]  # rows ascend by SHA-256
         levels, ms = desk.exposure.seen(person.user, ordered)
         body["target"], body["view"] = chosen.text, words(view.filter)
@@ -152,6 +145,26 @@ class Decider:
             event=event.seq, position=event.seq, contents=len(rows), changed=changed,
             standing=tiles(view, person, chosen.tiles) if len(chosen.tiles) <= MOST_STANDING else [], undecided=desk.undecided(),
         )  # fmt: skip
+
+    def decide_all(self, person: Person, requests: list[DecisionRequest]) -> list[DecidedReply]:
+        """Make several decisions in order, all or none: when one is refused, nothing of the batch is kept."""
+
+        def work() -> list[DecidedReply]:
+            return [self._once(person, r) for r in requests]
+
+        answers: list[DecidedReply] = self._desk.log.submit(work)
+        if answers:
+            self._desk.noted(answers[-1].event)
+        return answers
+
+    def _once(self, person: Person, request: DecisionRequest) -> DecidedReply:
+        key, digest = _key(person, request.key), _digest(request)
+        before = self._desk.log.answered(key, digest)
+        if before is not None:
+            return msgspec.convert(before, DecidedReply)
+        answer = self._decide(person, request, key)
+        self._desk.log.remember(key, digest, answer)
+        return answer
 
     def _check_confirmed(self, person: Person, request: DecisionRequest, numbers: Array) -> None:
         with self._lock:
@@ -194,6 +207,24 @@ class Decider:
         )  # fmt: skip
 
 
+def _accepted(person: Person, view: View, rows: Array, body: dict[str, Any]) -> dict[str, Any]:
+    """Return the members of a decision that accepts what is proposed for each content; raise `Usage` where nothing is for one."""
+    body.pop("accept_proposal")
+    if "category" in body:
+        raise Usage("either a category or accept_proposal, not both. Nothing was changed.")
+    numbers = person.proposed(view.table, rows)
+    if not numbers.all():
+        raise Usage(
+            f"for {int((numbers == 0).sum()):,} of these contents no category of this case's scheme is proposed: decide them by a key. "
+            "Nothing was changed."
+        )
+    used, each = np.unique(numbers, return_inverse=True)
+    codes = [person.log.standing.code(int(n)) for n in used]
+    if len(codes) == 1:
+        return {"category": codes[0], "accepted": True}
+    return {"categories": codes, "each": (each.astype(np.uint8) + ord("a")).tobytes().decode("latin-1"), "accepted": True}
+
+
 def indexes_of(view: View, numbers: Array) -> list[int]:
     """Return the tiles of a view that hold any of these contents, at most `MOST_STANDING`."""
     rows = view.table.row_of(numbers)
@@ -221,7 +252,9 @@ def text_of(target: Said) -> str:
     """Return a decision in words."""
     body = target.body
     parts = []
-    if "category" in body:
+    if "each" in body:
+        parts.append(f"categories as proposed ({', '.join(body['categories'])})")
+    elif "category" in body:
         parts.append(f"category {body['category']}" if body["category"] is not None else "category taken back")
     parts += [
         f"{name.replace('_', ' ')}: {', '.join(body[name])}"

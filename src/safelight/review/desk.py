@@ -174,14 +174,7 @@ class Desk:
     def undecided(self) -> int:
         """Return how many pictures and films nobody has decided and no set knows as irrelevant."""
         table = self.ranking().table
-        return int((open_contents(table, self.log) & looked_at(table)).sum())
-
-
-def looked_at(table: Table) -> Array:
-    """Return which contents are pictures or films."""
-    codes = [table.kind.number("image"), table.kind.number("video")]
-    found: Array = np.isin(table.kind.code, codes)
-    return found
+        return int((open_contents(table, self.log) & table.looked_at).sum())
 
 
 def open_contents(table: Table, log: Log) -> Array:

@@ -64,7 +64,7 @@ class Exposure:
                 self._reveal(event, user, day)
             case "reveal-end":
                 self._end(int(event.body["reveal"]), int(event.body["milliseconds"]))
-            case "decide" if event.body.get("category") is not None:
+            case "decide" if event.body.get("category") is not None or "each" in event.body:
                 self._day(user, day).decided += len(event.contents) // 32
                 self._first.setdefault((user, day), _seconds(event.at))
             case "break":

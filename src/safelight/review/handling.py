@@ -37,7 +37,7 @@ def _file(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
     if found is None:
         raise Answer(404, "not-found", "there is no such file.", "")
     data, media_type = found
-    return Response(data, media_type=media_type)
+    return Response(data, media_type=media_type, status_code=503 if name == "/" and not request.app.state.server.page.built else 200)
 
 
 def refusals() -> dict[Any, Any]:

@@ -14,7 +14,7 @@ from safelight.review import api
 from safelight.review.desk import Desk
 from safelight.review.order import reason
 from safelight.review.people import Person
-from safelight.review.rows import label, standing
+from safelight.review.rows import label, proposals, standing
 from safelight.review.table import KNOWN, Table
 from safelight.review.times import instant
 from safelight.review.views import View
@@ -74,7 +74,8 @@ def _reply(desk: Desk, person: Person, view: View, index: int, row: int, name: b
         order=api.OrderOfItem(name=view.order, reason=printable(reason(view.order, view.ranking, row))),
         decisions=_history(desk, person, name, voted),
         standing=api.StandingOfItem(
-            category=category[0], mine=mine[0], status=status[0], votes_needed=desk.policy.votes, votes_given=given
+            category=category[0], proposed=proposals(person, t, np.array([row]))[0], mine=mine[0], status=status[0],
+            votes_needed=desk.policy.votes, votes_given=given,
         ),
         seen=api.SeenReply(level=LEVELS[int(levels[0])], seconds=int(ms[0]) / 1000),
     )  # fmt: skip

@@ -28,6 +28,7 @@ class Page:
         root = files("safelight.review").joinpath("page")
         self.found = {f"/{name}": (data, TYPES[name.rsplit(".", 1)[-1]]) for name, data in _read(root, "")}
         index = self.found.pop("/index.html", None)
+        self.built = index is not None
         self.found["/"] = index or (PLACEHOLDER, TYPES["html"])
 
 

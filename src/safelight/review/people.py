@@ -83,6 +83,18 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
         found[rows[rows >= 0]] = True
         return found
 
+    def proposed(self, table: Table, rows: Any = slice(None)) -> Array:
+        """Return the number of the category that an illegal set states in the scheme of the case; 0 where none does."""
+        scheme = self.log.policy.scheme
+        numbers = np.zeros(len(table.category.names) + 1, np.uint8)
+        for at, text in enumerate(table.category.names):
+            name, _, code = text.rpartition(":")
+            category = scheme.category(code) if name == scheme.name else None
+            if category is not None and category.kind != "uncategorised":
+                numbers[at] = self.log.standing.number(code)
+        found: Array = np.where(table.known[rows] == KNOWN.index("illegal"), numbers[table.category.code[rows]], 0)
+        return found
+
     def new_members(self, table: Table, rows: Any = slice(None)) -> Mask:
         """Return what nobody has decided, in a stack of which somebody has decided a member."""
         with self.log.lock:

@@ -10,10 +10,10 @@ from litestar.openapi import ResponseSpec
 from litestar.params import Parameter
 
 from safelight.decisions.policy import FLAGS
-from safelight.errors import Stop, Usage
+from safelight.errors import Usage
 from safelight.review import api, find, items, reveals
 from safelight.review.deciding import text_of
-from safelight.review.errors import Answer, Error, answer_of
+from safelight.review.errors import Answer, Error
 from safelight.review.order import ORDERS
 from safelight.review.people import Person
 from safelight.review.renditions import packed
@@ -134,6 +134,12 @@ def make_view(data: api.ViewRequest, request: Web) -> api.ViewReply:
     return _server(request).make_view(_person(request), data)
 
 
+@get("/api/views/{view:str}", responses=REFUSALS, sync_to_thread=True, operation_id="get_view")
+def get_view(view: str, request: Web) -> api.ViewReply:
+    """Return what a view is, as when it was made."""
+    return _server(request).described(_server(request).desk.view(view))
+
+
 @get("/api/views/{view:str}/rows", responses=REFUSALS, sync_to_thread=True, operation_id="get_rows")
 def get_rows(
     view: str, request: Web, from_: Annotated[int, _FROM] = 0, n: Annotated[int, Parameter(ge=1, le=MOST_ROWS)] = 64
@@ -200,26 +206,11 @@ def decide(data: api.DecisionRequest, request: Web) -> api.DecidedReply:
 
 
 @post("/api/decisions/batch", status_code=200, responses=REFUSALS, sync_to_thread=True, operation_id="decide_batch")
-def decide_batch(data: list[api.DecisionRequest], request: Web) -> list[api.BatchAnswer]:
-    """Decide several times, in order. What follows the first refusal is not tried, and is refused too."""
+def decide_batch(data: list[api.DecisionRequest], request: Web) -> list[api.DecidedReply]:
+    """Decide several times, in order, all or none: a refusal means that nothing of the batch is saved."""
     if len(data) > MOST_BATCH:
         raise Usage(f"a batch has up to {MOST_BATCH} decisions. Nothing was changed.")
-    answers: list[api.BatchAnswer] = []
-    person, decider = _person(request), _server(request).decider
-    stopped = False
-    for one in data:
-        if stopped:
-            answers.append(
-                Error(error="not-tried", message="a decision before this one was refused. This one is not saved.", todo="Send it again.")
-            )
-            continue
-        try:
-            answers.append(decider.decide(person, one))
-        except (Stop, Answer) as e:
-            answer = e if isinstance(e, Answer) else answer_of(e)
-            answers.append(answer.body)
-            stopped = True
-    return answers
+    return _server(request).decider.decide_all(_person(request), data)
 
 
 @post("/api/decisions/undo", status_code=200, responses=REFUSALS, sync_to_thread=True, operation_id="undo")
@@ -300,7 +291,7 @@ def export(data: api.ExportRequest, request: Web) -> api.ExportReply:
 
 
 HANDLERS: list[Any] = [
-    open_session, get_session, end_session, get_case, get_settings, set_settings, get_progress, make_view, get_rows, get_thumbs, get_item,
+    open_session, get_session, end_session, get_case, get_settings, set_settings, get_progress, make_view, get_view, get_rows, get_thumbs, get_item,
     reveal, get_picture, end_reveal, preview, decide, decide_batch, undo, redo, get_mine, get_facets, get_timeline, get_places, get_problems,
     get_exposure, take_break, get_sums, export,
 ]  # fmt: skip

@@ -33,7 +33,7 @@ def window(view: View, person: Person, first: int, n: int) -> RowsReply:
     flags = [[f for bit, f in enumerate(FLAG_NAMES) if bits >> bit & 1] for bits in person.flags(t, rows).tolist()]
     return RowsReply(
         from_=first, n=len(rows), kind=kinds, stack_size=sizes, width=t.width[rows].tolist(), height=t.height[rows].tolist(), state=state,
-        known=known, category=category, mine=mine, status=status, flags=flags, exhibit=exhibit, place=place,
+        known=known, category=category, proposed=proposals(person, t, rows), mine=mine, status=status, flags=flags, exhibit=exhibit, place=place,
         places=t.places[rows].tolist(), reason=[printable(reason(view.order, view.ranking, int(r))) for r in rows],
         new_member=person.new_members(t, rows).tolist(), level=level, missing=[missing(k, v) for k, v in zip(kinds, level, strict=True)],
         label=[
@@ -51,6 +51,11 @@ def standing(person: Person, t: Table, rows: Array) -> tuple[list[str | None], l
         mine = [log.standing.code(c) for c in person.mine(t, rows).tolist()]
         status = [STATUSES[s] for s in person.status(t, rows).tolist()]
     return category, mine, status
+
+
+def proposals(person: Person, t: Table, rows: Array) -> list[str | None]:
+    """Return the category that a matched set proposes for each content."""
+    return [person.log.standing.code(p) for p in person.proposed(t, rows).tolist()]
 
 
 def level_of(t: Table, row: Any) -> str:

@@ -14,11 +14,12 @@ from safelight.case import Case
 from safelight.exports import Wish, write_export
 from safelight.review import api
 from safelight.review.deciding import Decider
-from safelight.review.desk import Desk, looked_at, open_contents
+from safelight.review.desk import Desk, open_contents
 from safelight.review.filters import words
 from safelight.review.page_files import Page
 from safelight.review.people import Person
 from safelight.review.sessions import Sessions
+from safelight.review.views import View
 
 
 class Server:
@@ -46,7 +47,7 @@ class Server:
     def totals(self) -> api.Totals:
         """Return the counts of the case as it is now."""
         t, log = self.desk.ranking().table, self.desk.log
-        looked, open_ = looked_at(t), open_contents(t, log)
+        looked, open_ = t.looked_at, open_contents(t, log)
         with log.lock:
             status = log.standing.status[t.number]
         return api.Totals(
@@ -79,7 +80,11 @@ class Server:
         )  # fmt: skip
 
     def make_view(self, person: Person, request: api.ViewRequest) -> api.ViewReply:
-        view = self.desk.make_view(person, request.filter, request.order, request.stacked)
+        return self.described(self.desk.make_view(person, request.filter, request.order, request.stacked))
+
+    @staticmethod
+    def described(view: View) -> api.ViewReply:
+        """Return what a view is."""
         return api.ViewReply(
             view=view.name, count=view.count, contents=len(view.members), position=view.position, sections=view.sections,
             filter_text=words(view.filter),

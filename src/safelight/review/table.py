@@ -179,6 +179,12 @@ class Table:
         both = self.camera.code.astype(np.int64) * (len(self.serial.names) + 2) + self.serial.code + 1
         return np.where(self.camera.code >= 0, both, -1)
 
+    @cached_property
+    def looked_at(self) -> Mask:
+        """Which contents are pictures or films."""
+        found: Mask = np.isin(self.kind.code, [self.kind.number("image"), self.kind.number("video")])
+        return found
+
     def any_of(self, items: Mask) -> Mask:
         """Return the contents of which at least one of these places is."""
         found = np.zeros(self.rows, bool)
