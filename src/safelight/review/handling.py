@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from litestar import Request, Response, get
 from litestar.exceptions import HTTPException
+from litestar.params import FromPath
 
 from safelight.errors import Stop
 from safelight.ledger import LedgerError
@@ -27,7 +28,7 @@ def index(request: Request[Any, Any, Any]) -> Response[bytes]:
 
 
 @get("/assets/{path:path}", include_in_schema=False, sync_to_thread=False)
-def asset(request: Request[Any, Any, Any], path: str) -> Response[bytes]:
+def asset(request: Request[Any, Any, Any], path: FromPath[str]) -> Response[bytes]:
     """Return a file of the page."""
     return _file(request, f"/assets/{str(path).lstrip('/')}")
 

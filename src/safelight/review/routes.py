@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from litestar import Request, Response, get, post
 from litestar.openapi import ResponseSpec
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from safelight.decisions.policy import FLAGS
 from safelight.errors import Usage
@@ -38,7 +38,7 @@ REFUSALS = {
         (503, "It could not be saved; what was saved is safe."),
     )
 }
-_FROM = Parameter(query="from", ge=0, le=2**32)
+_FROM = QueryParameter(name="from", ge=0, le=2**32)
 
 
 def _server(request: Web) -> Server:
@@ -51,7 +51,7 @@ def _person(request: Web) -> Person:
 
 
 @post("/api/session", status_code=200, responses=REFUSALS, sync_to_thread=False, operation_id="open_session")
-def open_session(data: api.TokenRequest, request: Web) -> Response[api.SessionReply]:
+def open_session(data: JSONBody[api.TokenRequest], request: Web) -> Response[api.SessionReply]:
     """Use a one-time token; the answer sets the cookie."""
     server = _server(request)
     opened = server.sessions.open(data.token)
@@ -117,32 +117,32 @@ def get_settings(request: Web) -> api.Settings:
 
 
 @post("/api/settings", status_code=200, responses=REFUSALS, sync_to_thread=True, operation_id="set_settings")
-def set_settings(data: api.Settings, request: Web) -> api.Settings:
+def set_settings(data: JSONBody[api.Settings], request: Web) -> api.Settings:
     """Keep the reviewer's own defaults."""
     return _server(request).set_settings(_person(request), data)
 
 
 @get("/api/progress", responses=REFUSALS, sync_to_thread=True, operation_id="get_progress")
-def get_progress(request: Web, view: str | None = None) -> api.ProgressReply:
+def get_progress(request: Web, view: FromQuery[str | None] = None) -> api.ProgressReply:
     """Return how a running job gets on, and how many contents wait for a fresh view."""
     return _server(request).progress(_person(request), view)
 
 
 @post("/api/views", status_code=200, responses=REFUSALS, sync_to_thread=True, operation_id="make_view")
-def make_view(data: api.ViewRequest, request: Web) -> api.ViewReply:
+def make_view(data: JSONBody[api.ViewRequest], request: Web) -> api.ViewReply:
     """Make an immutable view."""
     return _server(request).make_view(_person(request), data)
 
 
 @get("/api/views/{view:str}", responses=REFUSALS, sync_to_thread=True, operation_id="get_view")
-def get_view(view: str, request: Web) -> api.ViewReply:
+def get_view(view: FromPath[str], request: Web) -> api.ViewReply:
     """Return what a view is, as when it was made."""
     return _server(request).described(_server(request).desk.view(view))
 
 
 @get("/api/views/{view:str}/rows", responses=REFUSALS, sync_to_thread=True, operation_id="get_rows")
 def get_rows(
-    view: str, request: Web, from_: Annotated[int, _FROM] = 0, n: Annotated[int, Parameter(ge=1, le=MOST_ROWS)] = 64
+    view: FromPath[str], request: Web, from_: Annotated[int, _FROM] = 0, n: Annotated[int, QueryParameter(ge=1, le=MOST_ROWS)] = 64
 ) -> api.RowsReply:
     """Return a window of a view, in columns."""
     return window(_server(request).desk.view(view), _person(request), from_, n)
@@ -156,7 +156,7 @@ def get_rows(
     media_type="application/octet-stream",
 )
 def get_thumbs(
-    view: str, request: Web, from_: Annotated[int, _FROM] = 0, n: Annotated[int, Parameter(ge=1, le=THUMBS)] = THUMBS
+    view: FromPath[str], request: Web, from_: Annotated[int, _FROM] = 0, n: Annotated[int, QueryParameter(ge=1, le=THUMBS)] = THUMBS
 ) -> Response[bytes]:
     """Return the protected pictures of 64 tiles, packed (see renditions.packed)."""
     if from_ % THUMBS:
@@ -166,20 +166,20 @@ def get_thumbs(
 
 
 @get("/api/views/{view:str}/items/{index:int}", responses=REFUSALS, sync_to_thread=True, operation_id="get_item")
-def get_item(view: str, index: int, request: Web) -> api.ItemReply:
+def get_item(view: FromPath[str], index: FromPath[int], request: Web) -> api.ItemReply:
     """Return all that is known of one content."""
     desk = _server(request).desk
     return items.item(desk, _person(request), desk.view(view), index)
 
 
 @post("/api/reveals", status_code=200, responses=REFUSALS, sync_to_thread=True, operation_id="reveal")
-def reveal(data: api.RevealRequest, request: Web) -> api.RevealReply:
+def reveal(data: JSONBody[api.RevealRequest], request: Web) -> api.RevealReply:
     """Write the row of a look at more than the protected picture."""
     return reveals.begin(_server(request).desk, _person(request), data)
 
 
 @get("/api/reveals/{reveal:int}/picture", responses=REFUSALS, sync_to_thread=True, operation_id="get_picture", media_type="image/jpeg")
-def get_picture(reveal: int, request: Web) -> Response[bytes]:
+def get_picture(reveal: FromPath[int], request: Web) -> Response[bytes]:
     """Return the picture of a reveal of one's own that is open."""
     data = reveals.picture(_server(request).desk, _person(request), reveal)
     headers = {"content-disposition": "attachment", "content-security-policy": "sandbox; default-src 'none'"}
@@ -187,26 +187,26 @@ def get_picture(reveal: int, request: Web) -> Response[bytes]:
 
 
 @post("/api/reveals/{reveal:int}/end", status_code=200, responses=REFUSALS, sync_to_thread=True, operation_id="end_reveal")
-def end_reveal(reveal: int, data: api.RevealEnd, request: Web) -> api.Done:
+def end_reveal(reveal: FromPath[int], data: JSONBody[api.RevealEnd], request: Web) -> api.Done:
     """Say how long a picture was shown."""
     reveals.end(_server(request).desk, _person(request), reveal, data.milliseconds)
     return api.Done()
 
 
 @post("/api/decisions/preview", status_code=200, responses=REFUSALS, sync_to_thread=True, operation_id="preview")
-def preview(data: api.PreviewRequest, request: Web) -> api.PreviewReply:
+def preview(data: JSONBody[api.PreviewRequest], request: Web) -> api.PreviewReply:
     """Say what a decision would concern."""
     return _server(request).decider.preview(_person(request), data.view, data.target)
 
 
 @post("/api/decisions", status_code=200, responses=REFUSALS, sync_to_thread=True, operation_id="decide")
-def decide(data: api.DecisionRequest, request: Web) -> api.DecidedReply:
+def decide(data: JSONBody[api.DecisionRequest], request: Web) -> api.DecidedReply:
     """Decide; answered when it is on the disk."""
     return _server(request).decider.decide(_person(request), data)
 
 
 @post("/api/decisions/batch", status_code=200, responses=REFUSALS, sync_to_thread=True, operation_id="decide_batch")
-def decide_batch(data: list[api.DecisionRequest], request: Web) -> list[api.DecidedReply]:
+def decide_batch(data: JSONBody[list[api.DecisionRequest]], request: Web) -> list[api.DecidedReply]:
     """Decide several times, in order, all or none: a refusal means that nothing of the batch is saved."""
     if len(data) > MOST_BATCH:
         raise Usage(f"a batch has up to {MOST_BATCH} decisions. Nothing was changed.")
@@ -214,19 +214,19 @@ def decide_batch(data: list[api.DecisionRequest], request: Web) -> list[api.Deci
 
 
 @post("/api/decisions/undo", status_code=200, responses=REFUSALS, sync_to_thread=True, operation_id="undo")
-def undo(data: api.TurnRequest, request: Web) -> api.TurnReply:
+def undo(data: JSONBody[api.TurnRequest], request: Web) -> api.TurnReply:
     """Undo a decision of one's own."""
     return _server(request).decider.turn(_person(request), data, "undo")
 
 
 @post("/api/decisions/redo", status_code=200, responses=REFUSALS, sync_to_thread=True, operation_id="redo")
-def redo(data: api.TurnRequest, request: Web) -> api.TurnReply:
+def redo(data: JSONBody[api.TurnRequest], request: Web) -> api.TurnReply:
     """Take an undo of one's own back."""
     return _server(request).decider.turn(_person(request), data, "redo")
 
 
 @get("/api/decisions/mine", responses=REFUSALS, sync_to_thread=True, operation_id="get_mine")
-def get_mine(request: Web, n: Annotated[int, Parameter(ge=1, le=1000)] = 50) -> list[api.MyDecision]:
+def get_mine(request: Web, n: Annotated[int, QueryParameter(ge=1, le=1000)] = 50) -> list[api.MyDecision]:
     """Return my last decisions, the newest first."""
     log = _server(request).desk.log
     with log.lock:
@@ -235,26 +235,26 @@ def get_mine(request: Web, n: Annotated[int, Parameter(ge=1, le=1000)] = 50) -> 
 
 
 @post("/api/facets", status_code=200, responses=REFUSALS, sync_to_thread=True, operation_id="get_facets")
-def get_facets(data: api.FacetsRequest, request: Web) -> dict[str, list[api.FacetValue]]:
+def get_facets(data: JSONBody[api.FacetsRequest], request: Web) -> dict[str, list[api.FacetValue]]:
     """Return the values of facets with their counts."""
     return find.facets(_server(request).desk, _person(request), data)
 
 
 @post("/api/timeline", status_code=200, responses=REFUSALS, sync_to_thread=True, operation_id="get_timeline")
-def get_timeline(data: api.TimelineRequest, request: Web) -> api.TimelineReply:
+def get_timeline(data: JSONBody[api.TimelineRequest], request: Web) -> api.TimelineReply:
     """Return counts over time."""
     return find.timeline(_server(request).desk, _person(request), data)
 
 
 @post("/api/places", status_code=200, responses=REFUSALS, sync_to_thread=True, operation_id="get_places")
-def get_places(data: api.PlacesRequest, request: Web) -> api.PlacesReply:
+def get_places(data: JSONBody[api.PlacesRequest], request: Web) -> api.PlacesReply:
     """Return counts over the map."""
     return find.places(_server(request).desk, _person(request), data)
 
 
 @get("/api/problems", responses=REFUSALS, sync_to_thread=True, operation_id="get_problems")
 def get_problems(
-    request: Web, kind: str = "", from_: Annotated[int, _FROM] = 0, n: Annotated[int, Parameter(ge=1, le=MOST_ROWS)] = 100
+    request: Web, kind: FromQuery[str] = "", from_: Annotated[int, _FROM] = 0, n: Annotated[int, QueryParameter(ge=1, le=MOST_ROWS)] = 100
 ) -> api.ProblemsReply:
     """Return a page of the problems."""
     return find.problems(_server(request).desk, _person(request), kind, from_, n)
@@ -285,7 +285,7 @@ def get_sums(request: Web) -> list[api.DaySums]:
 
 
 @post("/api/exports", status_code=200, responses=REFUSALS, sync_to_thread=True, operation_id="export")
-def export(data: api.ExportRequest, request: Web) -> api.ExportReply:
+def export(data: JSONBody[api.ExportRequest], request: Web) -> api.ExportReply:
     """Write an export below the case folder."""
     return _server(request).export(_person(request), data)
 
