@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from safelight.decisions.events import Event
-from safelight.errors import NotVerified, Refused
+from safelight.errors import NotVerified, OutOfResources, Refused
 
 NAME = "decisions.sqlite"
 _TABLES = """
@@ -43,6 +43,10 @@ def open_database(folder: Path) -> sqlite3.Connection:
                     f"create trigger if not exists {table}_{verb} before {verb} on {table} "
                     "begin select raise(abort, 'decisions are never changed, only added'); end"
                 )
+    except sqlite3.OperationalError as e:
+        if e.sqlite_errorcode in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE):
+            raise OutOfResources(f"no space left for {path} ({e}). Nothing was changed; make room and start again.") from None
+        raise Refused(f"{path} cannot be opened ({e}). Nothing was changed; is another program using it?") from None
     except sqlite3.Error as e:
         raise Refused(f"{path} cannot be opened ({e}). Nothing was changed; run `safelight verify`, or restore it from a copy.") from None
     return con
