@@ -23,12 +23,12 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "tools")]
 
-import review_case
+import review_case  # noqa: E402
 
-from safelight.case import Case
-from safelight.review import api, find, rows
-from safelight.review.filters import Box, Filter
-from safelight.review.server import Server
+from safelight.case import Case  # noqa: E402
+from safelight.review import api, find, rows  # noqa: E402
+from safelight.review.filters import Box, Filter  # noqa: E402
+from safelight.review.server import Server  # noqa: E402
 
 FILTERS: tuple[tuple[str, Filter], ...] = (
     ("all", Filter()),
@@ -68,10 +68,10 @@ def main() -> int:
     return 0
 
 
-def timed(work: Callable[[], Any]) -> tuple[Any, float, float]:
+def timed(work: Callable[..., Any], *arguments: Any) -> tuple[Any, float, float]:
     """Return the result, wall ms and CPU ms."""
     wall, cpu = time.perf_counter(), time.process_time()
-    result = work()
+    result = work(*arguments)
     return result, (time.perf_counter() - wall) * 1e3, (time.process_time() - cpu) * 1e3
 
 
@@ -102,20 +102,13 @@ def scale(folder: Path, sizes: list[int], unknown: float, runs: int) -> None:
         desk, person = server.desk, server.desk.person("bench", "reviewer")
         ranking, opened, opened_cpu = timed(desk.ranking)
         held = resident() - before
-        wall, cpu = list[float](), list[float]()
-        for _ in range(runs):
-            for name, wanted in FILTERS:
-                for order in ("first", "time"):
-                    (view, w, c) = timed(lambda wanted=wanted, order=order: _view(server, person, wanted, order))  # type: ignore[misc]
-                    wall.append(w)
-                    cpu.append(c)
-                    details.append((items, name, order, view.count, w))
+        wall, cpu = views(server, person, items, runs, details)
         request = api.FacetsRequest(
             filter=Filter(known=["new"]), facets=["kind", "state", "exhibit", "known", "camera", "status", "category"]
         )
-        faceted = [timed(lambda: find.facets(desk, person, request))[1] for _ in range(runs)]
+        faceted = [timed(find.facets, desk, person, request)[1] for _ in range(runs)]
         view = desk.make_view(person, Filter(), "first", True)
-        thumbs = [timed(lambda: list(server.thumbs(view.name, person, 64 * n, 64)))[1] for n in range(20)]
+        thumbs = [timed(list, server.thumbs(view.name, person, 64 * n, 64))[1] for n in range(20)]
         table = ranking.table
         print(
             f"| {items:,} | {table.rows:,} | {opened / 1e3:.1f} ({opened_cpu / 1e3:.1f}) | {table.bytes_held() / items:.0f} | {held:.0f} | "
@@ -125,10 +118,22 @@ def scale(folder: Path, sizes: list[int], unknown: float, runs: int) -> None:
         )
         deciding(server, person, view, items)
         server.close()
-        del server, desk, person, ranking, view, table
         if items >= 1_000_000:
             shutil.rmtree(case, ignore_errors=True)
     print("\nslowest:", ", ".join(f"{n}/{o} {w:.0f} ms at {i:,}" for i, n, o, _, w in sorted(details, key=lambda d: -d[4])[:6]))
+
+
+def views(server: Server, person: Any, items: int, runs: int, details: list[Any]) -> tuple[list[float], list[float]]:
+    """Return wall and CPU ms of each filter with its first window, in two orders."""
+    wall, cpu = list[float](), list[float]()
+    for _ in range(runs):
+        for name, wanted in FILTERS:
+            for order in ("first", "time"):
+                view, w, c = timed(_view, server, person, wanted, order)
+                wall.append(w)
+                cpu.append(c)
+                details.append((items, name, order, view.count, w))
+    return wall, cpu
 
 
 def _view(server: Server, person: Any, wanted: Filter, order: str) -> Any:
@@ -144,11 +149,11 @@ def deciding(server: Server, person: Any, view: Any, items: int) -> None:
     def request(target: api.Target, confirm: str | None = None) -> api.DecisionRequest:
         return api.DecisionRequest(key=str(uuid.uuid4()), view=view.name, target=target, set=api.Wish(category="0"), confirm=confirm)
 
-    single = [timed(lambda n=n: server.decider.decide(person, request(api.Target(index=n))))[1] for n in range(50)]  # type: ignore[misc]
+    single = [timed(server.decider.decide, person, request(api.Target(index=n)))[1] for n in range(50)]
     whole = api.Target(all=True)
     confirm = server.decider.preview(person, view.name, whole).confirm
-    answer, bulk, _ = timed(lambda: server.decider.decide(person, request(whole, confirm)))
-    _, back, _ = timed(lambda: server.decider.turn(person, api.TurnRequest(key=str(uuid.uuid4())), "undo"))
+    answer, bulk, _ = timed(server.decider.decide, person, request(whole, confirm))
+    _, back, _ = timed(server.decider.turn, person, api.TurnRequest(key=str(uuid.uuid4())), "undo")
     print(
         f"{'':2}at {items:,}: one decision p50 {statistics.median(single):.1f} ms, p95 {percentile(single, 0.95):.1f} ms; "
         f"all {answer.contents:,} contents {bulk / 1e3:.1f} s, undone in {back / 1e3:.1f} s",

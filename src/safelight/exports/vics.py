@@ -19,6 +19,8 @@ import msgspec
 from safelight.errors import Refused
 from safelight.exports.records import Exported, Header, Place, Sink
 from safelight.exports.times import instant
+from safelight.match.formats.vics import URI
+from safelight.match.schemes import scheme_of
 
 NAME, SUFFIX = "vics", ".json"
 REGIONS = {"vics-us": "US", "vics-uk": "UK"}
@@ -49,6 +51,7 @@ def write(header: Header, records: Iterable[Exported], out: Sink) -> int:
 def write_onto(header: Header, records: Iterable[Exported], source: Path, out: Sink) -> int:
     """Write a VICS file again with what was decided since, and return the number of Media that are ours or changed."""
     document = _read(source)
+    _check_scheme(document, header, source)
     medias = list(_medias(document))
     by_digest: dict[str, list[dict[str, Any]]] = {}
     for media in medias:
@@ -68,7 +71,8 @@ def write_onto(header: Header, records: Iterable[Exported], source: Path, out: S
     home = _home(document)
     home.extend(added)
     if added and isinstance(document.get("value"), list) and document["value"] and "TotalMediaFiles" in document["value"][-1]:
-        document["value"][-1]["TotalMediaFiles"] = len(home)
+        stated = document["value"][-1]["TotalMediaFiles"]
+        document["value"][-1]["TotalMediaFiles"] = str(len(home)) if isinstance(stated, str) else len(home)
     out.write(_json(document))
     return changed
 
@@ -84,6 +88,14 @@ def _read(source: Path) -> dict[str, Any]:
     if not isinstance(document, dict) or not isinstance(document.get("value"), list):
         raise Refused(f"{source} is no VICS file: it has no list `value`. No export was written.")
     return document
+
+
+def _check_scheme(document: dict[str, Any], header: Header, source: Path) -> None:
+    """Raise `Refused` where the file speaks of another scheme: codes of two schemes are never mixed."""
+    uri = URI.search(str(document.get("@odata.context", "")))
+    theirs = scheme_of(uri[1], uri[2]) if uri else None
+    if theirs is not None and theirs != header.scheme.name:
+        raise Refused(f"{source} has categories of {theirs}, this case decides by {header.scheme.name}. No export was written.")
 
 
 def _medias(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
