@@ -76,7 +76,7 @@ class Desk:
         facts = self.tail.facts()
         table = Table(self.case, self.purpose, self.log)
         ranking = Ranking(table)
-        ranking.key  # noqa: B018  worked out here, not while somebody waits
+        ranking.sorted("first")  # worked out here, not while somebody waits
         self._ranking, self._facts = ranking, facts
         self._made, self._took = time.monotonic(), time.monotonic() - began
 

@@ -57,6 +57,15 @@ class Ranking:
         self.table = table
         self.illegal: Mask = table.known == KNOWN.index("illegal")
         self.classes: Array = CLASS_OF[table.known]
+        self._sorted: dict[str, Array] = {}
+
+    def sorted(self, order: str) -> Array:
+        """Return all rows in an order. Sorted once for a table: a view then only leaves out what its filter does not select."""
+        if order not in self._sorted:
+            found = keys(order, self)
+            rows = np.lexsort(found[::-1]) if len(found) > 1 else np.argsort(found[0], kind="stable")
+            self._sorted[order] = rows.astype(np.int32)
+        return self._sorted[order]
 
     @cached_property
     def near(self) -> Array:

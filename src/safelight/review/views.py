@@ -79,15 +79,15 @@ def make(ranking: Ranking, selection: Selection, order: str, stacked: bool, posi
     """Make a view of what a filter selects."""
     if order not in orders.ORDERS and order != "similar":
         raise Usage(f"order: {order!r} is none of {', '.join(orders.ORDERS)}")
-    rows = np.flatnonzero(selection.mask())
+    mask = selection.mask()
     similar = selection.filter.similar_to
     if similar is not None and order in ("first", "similar"):
         order = "similar"
-        rows = _by_distance(selection, rows)
+        rows = _by_distance(selection, np.flatnonzero(mask))
     else:
-        keys = orders.keys("first" if order == "similar" else order, ranking)
-        rows = rows[np.lexsort([k[rows] for k in reversed(keys)])] if len(keys) > 1 else rows[np.argsort(keys[0][rows], kind="stable")]
         order = "first" if order == "similar" else order
+        every = ranking.sorted(order)
+        rows = every[mask[every]]
     members, starts = _tiles(ranking.table, rows) if stacked else (rows, np.arange(len(rows) + 1))
     heads = members[starts[:-1]]
     return View(
