@@ -35,6 +35,7 @@ check: ## Lint, format, types, layers, licences.
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
 	$(PY) -m mypy --config-file= --strict --ignore-missing-imports --explicit-package-bases tools
+	$(PY) -m mypy --config-file= --strict --ignore-missing-imports --explicit-package-bases bench
 	$(PY) -m pytest tests/unit/test_layers.py tests/unit/test_docs.py tests/unit/test_cli_start.py
 	$(PY) tools/check_licences.py
 

@@ -77,8 +77,8 @@ def bench_duckdb(keys: np.ndarray, queries: np.ndarray, found: int) -> None:
     db.execute("CREATE TABLE k AS SELECT * FROM kk")
     db.register("q", q)
     with timed("the same, DuckDB, one batch", len(queries), "look-ups"):
-        other = db.execute("SELECT count(*) FROM q SEMI JOIN k USING (a, b)").fetchone()[0]
-    assert found == other
+        other = db.execute("SELECT count(*) FROM q SEMI JOIN k USING (a, b)").fetchone()
+    assert other == (found,)
 
 
 def bench_pdq(entries: int, batch: int) -> None:

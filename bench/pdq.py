@@ -7,12 +7,14 @@ Prints the CPU milliseconds (median of 5, one thread) of the kernel at 12 Mpx, o
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import platform
 import statistics
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 
 import numpy as np
 from PIL import Image
@@ -91,14 +93,14 @@ def encodes(picture: Image.Image) -> None:
 
 def main() -> None:
     warm_up()
-    print(f"python {platform.python_version()}, numpy {np.__version__}, Pillow {Image.__version__}, {platform.machine()}")
+    print(f"python {platform.python_version()}, numpy {np.__version__}, Pillow {version('Pillow')}, {platform.machine()}")
     for name, (width, height) in SIZES.items():
         picture = landscape(width, height)
         rgb = np.asarray(picture)
         plane = np.asarray(picture.convert("L"))
         print(f"\n{name}: kernel, CPU ms")
         for what, pixels, turns in (("luma", plane, False), ("luma", plane, True), ("RGB", rgb, False), ("RGB", rgb, True)):
-            print(f"  {what:4} {'8 hashes' if turns else '1 hash':8} {cpu_ms(lambda p=pixels, t=turns: kernel(p, t), 9):8.2f}")
+            print(f"  {what:4} {'8 hashes' if turns else '1 hash':8} {cpu_ms(functools.partial(kernel, pixels, turns), 9):8.2f}")
         for label, options in (("4:2:0", {"subsampling": 2}), ("4:4:4", {"subsampling": 0}), ("progressive", {"progressive": True})):
             out = io.BytesIO()
             picture.save(out, "JPEG", quality=90, **options)

@@ -15,7 +15,7 @@ build=(gcc libc6-dev libjpeg62-turbo-dev)
 demo=(e2fsprogs dosfstools mtools ewf-tools)
 testing=(g++ sleuthkit qemu-utils ewf-tools libimage-exiftool-perl dosfstools mtools ntfs-3g exfatprogs exfat-fuse xfsprogs e2fsprogs
     genisoimage xz-utils zip unzip p7zip-full squashfs-tools hashdeep attr libvshadow-utils chromium poppler-utils clang clang-format
-    fdisk gdisk unar btrfs-progs f2fs-tools)
+    fdisk gdisk unar btrfs-progs f2fs-tools cimg-dev)
 
 die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 say() { printf 'setup: %s\n' "$*" >&2; }
@@ -113,7 +113,7 @@ kernels() { # build what is written in C and make the command
     say "building the kernels"
     .venv/bin/python -m pip install --quiet --no-input --disable-pip-version-check --no-deps --no-build-isolation -e . >.make/build.log 2>&1 ||
         { tail -20 .make/build.log >&2; die "the kernels could not be built; all of it is in .make/build.log"; }
-    .venv/bin/python -c 'from safelight.native import _digests, _hamming, _jpeg, _pdq' || die "the kernels do not load"
+    .venv/bin/python -c 'from safelight.native import _digestset, _hamming, _hexcolumns, _jpeg, _pdq, _rows' || die "the kernels do not load"
     cat "${inputs[@]}" | sha256sum >.make/kernels
 }
 

@@ -19,6 +19,7 @@ import time
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 
 @dataclass
@@ -62,10 +63,10 @@ def run(evidence: Path, *options: str, least: int, workers: int = 1, watch: bool
     """
     with tempfile.TemporaryDirectory(prefix="safelight-bench-") as place:
         case, safelight = Path(place) / "bench.case", [sys.executable, "-m", "safelight.cli.main"]
-        quiet = {"SAFELIGHT_LIBRARY": str(Path(place) / "library"), "SAFELIGHT_USER": "bench"}
+        quiet: dict[str, Any] = {"SAFELIGHT_LIBRARY": str(Path(place) / "library"), "SAFELIGHT_USER": "bench"}
         command(*safelight, "new", case, **quiet)
         command(*safelight, "add", case, evidence, "--exhibit", "A", "--quick", **quiet)
-        words = [*safelight, "run", case, "--workers", str(workers), "-q", *options]
+        words: list[str | Path] = [*safelight, "run", case, "--workers", str(workers), "-q", *options]
         cost = command(*words, watch=watch, expect=(0, 1), **quiet)
         for line in (case / "ledger.jsonl").read_bytes().splitlines():
             entry = json.loads(line)

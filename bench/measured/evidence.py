@@ -19,6 +19,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -182,7 +183,8 @@ def _part(place: Path, noise: random.Random, number: int) -> None:
     for i in range(4):
         (place / f"photo{i}.jpg").write_bytes(photo(1000 + 10 * number + i, 3e6 + 2.5e6 * i))
     picture = landscape(5000 + number, 1.2e6)
-    for ending, options in {"png": {}, "webp": {"quality": 85}, "gif": {}, "tif": {}, "bmp": {}}.items():
+    kinds: dict[str, dict[str, Any]] = {"png": {}, "webp": {"quality": 85}, "gif": {}, "tif": {}, "bmp": {}}
+    for ending, options in kinds.items():
         picture.save(place / f"picture.{ending}", **options)
     with zipfile.ZipFile(place / "pictures.zip", "w") as archive:
         for i in range(20):

@@ -9,8 +9,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from safelight.case import Case, Scope
-from safelight.errors import Refused
+from safelight.errors import NotVerified, Refused
 from safelight.facts.reader import QUERY_MEMORY, Facts
+
+FLOOD = 1000
+"""Contents that one entry may hit by look before its matches are quarantined; `flood` in case.toml sets another number."""
+
+COUNTS_AS = """
+    case when bool_or(m.stands and m."as" = 'illegal') then 'illegal' when bool_or(m.stands and m."as" = 'other') then 'other'
+         when bool_or(m.stands and m."as" = 'irrelevant') then 'irrelevant' when bool_or(m.stands) then 'known'
+         when bool_or(m.flood is not null) then 'quarantined' when bool_or(m.deconfirmed is not null) then 'deconfirmed' else 'new' end
+"""
+"""What a content counts as, over its rows `m` of `judged`: illegal before other, irrelevant and known; what a person deconfirmed and
+what is quarantined as a flood counts only where nothing else does."""
 
 if TYPE_CHECKING:
     from safelight.decisions.reading import Decisions
@@ -19,9 +30,11 @@ EVENTS = ("collect", "change", "consult", "disclose", "combine", "erase")
 
 
 class Gate:
-    """Access of one person for one purpose to the facts of a case. `visible` is the items table within all scopes."""
+    """Access of one person for one purpose to the facts of a case. `visible` is the items table within all scopes; `judged` are the
+    matches with what the unit's library marks: `deconfirmed` (why) and `deconfirmed_by`, `flood` (contents that the entry hits, where
+    there are too many), `stands` where neither is so."""
 
-    def __init__(self, case: Case, purpose: str = "", memory: str = QUERY_MEMORY) -> None:
+    def __init__(self, case: Case, purpose: str = "", memory: str = QUERY_MEMORY, library: str | None = None) -> None:
         self.case, self.purpose = case, purpose
         self.facts = Facts(case, memory)
         conditions = [_condition(e.label, e.source, e.scope) for e in case.exhibits()]
@@ -31,6 +44,47 @@ class Gate:
         self.facts.con.execute(f"create view visible as select i.* from items i {join} where {where}")
         self.scoped = scoped
         self._decisions: Decisions | None = None
+        self.flood = max(1, int(case.settings.get("flood", FLOOD)))
+        self._judge(library)
+
+    def _judge(self, library: str | None) -> None:
+        import pyarrow as pa
+
+        from safelight.ledger import LedgerError
+        from safelight.match.deconfirmed import NegativeList
+        from safelight.match.library import Library
+
+        try:
+            marked = list(NegativeList(Library(library)).rows())
+        except (LedgerError, ValueError, KeyError) as e:
+            raise NotVerified(f"the negative list of the library cannot be read ({e}). Restore LIBRARY/deconfirmed from a copy.") from None
+        columns = list(zip(*marked, strict=True)) or [()] * 7
+        types = (pa.string(), pa.string(), pa.int64(), pa.string(), pa.string(), pa.string(), pa.string())
+        names = ("set", "version", "entry", "sha256", "why", "who", "at")
+        self.facts.con.register("marks", pa.table({n: pa.array(list(c), t) for n, c, t in zip(names, columns, types, strict=True)}))
+        within = "where method = 'pdq' and sha256 in (select sha256 from visible)" if self.scoped else "where method = 'pdq'"
+        self.facts.con.execute(
+            f"""
+            create temp view floods as select "set", version, entry, count(distinct sha256) as contents
+            from matches {within} group by all having contents > {self.flood}
+            """
+        )
+        self.facts.con.execute(
+            """
+            create temp view judged as
+            with marked as (
+                select "set", version, entry, sha256, any_value(why) as why, any_value(who || ', ' || "at") as said_by from marks group by all
+            )
+            select m.*, coalesce(o.why, a.why) as deconfirmed, coalesce(o.said_by, a.said_by) as deconfirmed_by,
+                case when m.method = 'pdq' then f.contents end as flood,
+                coalesce(o.why, a.why) is null and (m.method <> 'pdq' or f.contents is null) as stands
+            from matches m
+            left join (select * from marked where sha256 <> '') o
+                on (o."set", o.version, o.entry) = (m."set", m.version, m.entry) and o.sha256 = lower(hex(m.sha256))
+            left join (select * from marked where sha256 = '') a on (a."set", a.version, a.entry) = (m."set", m.version, m.entry)
+            left join floods f on (f."set", f.version, f.entry) = (m."set", m.version, m.entry)
+            """
+        )
 
     def with_decisions(self) -> Decisions:
         """Make the table `decided` of what people decided, and return the decisions."""

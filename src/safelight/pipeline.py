@@ -17,7 +17,7 @@ from safelight.durable import sweep
 from safelight.errors import OutOfResources, Refused
 from safelight.executors import Executor, ShardFailed, choose
 from safelight.extract.listing import list_exhibit
-from safelight.extract.shard import ShardDone, ShardJob
+from safelight.extract.shard import ShardDone, ShardJob, in_working_order
 from safelight.facts import compact
 from safelight.facts.layout import EXTRACT_STEPS, LIST_STEP, Layout
 from safelight.ledger import versions
@@ -94,7 +94,8 @@ def extract_step(case: Case, exhibit: Exhibit, settings: Settings, executor: Exe
         return
     shards = range(len(layout.list_shards(exhibit.key)))
     known = {n for n in shards if past.has_shard(exhibit.key, step, n) and layout.shard(exhibit.key, settings.only, n).is_dir()}
-    jobs = [ShardJob(str(case.folder.resolve()), exhibit.key, n, settings.only, settings.walls) for n in shards if n not in known]
+    place = str(case.folder.resolve())
+    jobs = [ShardJob(place, exhibit.key, n, settings.only, settings.walls) for n in in_working_order(n for n in shards if n not in known)]
     progress.begin("extract", exhibit.key, len(shards))
     progress.advance(len(known))
     for answer in _answers(jobs, executor):

@@ -71,6 +71,14 @@ PICTURES = (
     Column("pdq_transforms", "list<bin32>", "the eight exact turns and flips, see TRANSFORMS; the first is pdq itself"),
     Column("pdq_white", "bin32", "PDQ of the picture laid on white, where it has transparent pixels"),
     Column("pdq_white_quality", "i16", "its quality"),
+    Column("pdq_white_transforms", "list<bin32>", "its eight turns and flips"),
+    Column("pdq_trimmed", "bin32", "PDQ of the picture without its uniform border, where it has one (laid on white, if transparent)"),
+    Column("pdq_trimmed_quality", "i16", "its quality"),
+    Column("pdq_trimmed_transforms", "list<bin32>", "its eight turns and flips"),
+    Column("trimmed_box", "text", "what was left of the picture: left,top,width,height in pixels as stored"),
+    Column("pdq_nearest", "bin32", "PDQ of its 512 x 512 nearest pixels, as the C++ reference tool makes it; null up to 512 x 512"),
+    Column("pdq_nearest_quality", "i16", "its quality"),
+    Column("pdq_nearest_transforms", "list<bin32>", "its eight turns and flips"),
     Column("pack", "i32", "number of the pack of renditions (shard) of the exhibit"),
     Column("protected_at", "i64", "offset of the protected rendition in the pack of the shard"),
     Column("protected_size", "i32", "its length in bytes"),
@@ -131,7 +139,7 @@ MATCHES = (
     Column("method", "text", "md5, sha1, sha256, pdq"),
     Column("distance", "i16", "bits that differ; 0 for digests"),
     Column("transform", "text", "turn or flip under which the picture matched; identity"),
-    Column("form", "text", "full or white: which form of the picture matched"),
+    Column("form", "text", "full, white, trimmed or nearest: which form of the picture matched"),
     Column("entry", "i64", "record position in the source of the set"),
     Column("category", "text", "category as stated, scheme:code; null where none"),
 )
@@ -141,6 +149,8 @@ STACKS = (
     Column("stack", "bin32", "its stack: SHA-256 of the representative"),
     Column("distance", "i16", "bits between this picture and the representative"),
     Column("size", "i64", "contents in the stack"),
+    Column("rank", "i64", "place in the stack for people, from 1: most pixels, then highest PDQ quality, then smallest SHA-256"),
+    Column("pdq", "bin32", "the hash by which it was stacked; null where it has none, or one of too low quality, and stands alone"),
 )
 
 TABLES: dict[str, tuple[Column, ...]] = {
@@ -175,6 +185,18 @@ class Exif(msgspec.Struct, array_like=True, kw_only=True, omit_defaults=False):
     rest: dict[str, str] = msgspec.field(default_factory=dict)
 
 
+FORMS = ("full", "white", "trimmed", "nearest")
+"""Forms of a picture that are matched, in order of preference where two are as near: `pdq` is full, the others are `pdq_FORM`."""
+
+
+class PdqForm(msgspec.Struct, array_like=True):
+    """One more form of a picture: its eight hashes in the order of TRANSFORMS, the quality, the rectangle (left, top, width, height)."""
+
+    hashes: list[bytes]
+    quality: int
+    box: tuple[int, int, int, int] | None = None
+
+
 class Picture(msgspec.Struct, array_like=True, kw_only=True):
     """What was found in a picture; renditions are JPEG bytes (empty where the picture could not be decoded)."""
 
@@ -187,8 +209,9 @@ class Picture(msgspec.Struct, array_like=True, kw_only=True):
     pdq: bytes | None = None
     pdq_quality: int | None = None
     pdq_transforms: list[bytes] = msgspec.field(default_factory=list)
-    pdq_white: bytes | None = None
-    pdq_white_quality: int | None = None
+    white: PdqForm | None = None
+    trimmed: PdqForm | None = None
+    nearest: PdqForm | None = None
     protected: bytes = b""
     drawing: bytes = b""
     small: bytes = b""

@@ -78,7 +78,7 @@ def test_wrong_shapes_and_distances_are_refused() -> None:
     with pytest.raises(ValueError):
         _hamming.brute(b"x", good, 31, -1, 10, "")
     with pytest.raises(ValueError):
-        _hamming.bands(good, good, 48, -1, 10)
+        _hamming.brute(good, good, 256, -1, 10, "")
 
 
 @settings(max_examples=60, deadline=None)
@@ -110,3 +110,89 @@ def test_a_table_that_contradicts_its_keys_is_refused() -> None:
     table[5] = 1 << 40
     with pytest.raises(ValueError, match="contradicts"):
         lookup(keys, table, 4, keys)
+
+
+EDGES = [0, 1, (1 << 63) - 1, 1 << 63, (1 << 64) - 2, (1 << 64) - 1]
+"""First 8 bytes at the edges of 64 bits."""
+
+
+def hard_keys(kind: str, width: int) -> np.ndarray:
+    """Return sorted keys that are hard: at the edges of 64 bits, all equal, one prefix, clusters with gaps, one, none."""
+    rng = np.random.default_rng(width)
+    rows = rng.integers(0, 256, (4000, width), dtype=np.uint8)
+    if kind == "edges":
+        heads = [e.to_bytes(8, "big") for e in EDGES]
+        tails = [bytes(width - 8), bytes(width - 9) + b"\1", b"\xff" * (width - 8)]
+        rows = np.frombuffer(b"".join(h + t for h in heads for t in tails), np.uint8).reshape(-1, width)
+    if kind == "all equal":
+        rows = np.full((3000, width), 0xAB, np.uint8)
+    if kind == "one prefix":
+        rows[:, :9] = 7
+    if kind == "clusters":
+        rows[:, :2] = rng.choice(np.array([0, 3, 255], np.uint8), (4000, 2))
+        rows[::5] = rows[0]
+    if kind == "00 and ff":
+        rows = np.concatenate([np.zeros((5, width), np.uint8), np.full((5, width), 255, np.uint8)])
+    rows = rows[: {"one": 1, "none": 0}.get(kind, len(rows))]
+    return np.ascontiguousarray(rows[np.lexsort(rows.T[::-1])]) if len(rows) else rows
+
+
+@pytest.mark.parametrize("width", [16, 20, 32, 64])
+@pytest.mark.parametrize("kind", ["random", "edges", "all equal", "one prefix", "clusters", "00 and ff", "one", "none"])
+def test_hard_keys_are_found_as_a_dictionary_finds_them(kind: str, width: int) -> None:
+    """Each key, its neighbours on both sides, first and last possible keys: places and counts are those of the plain search."""
+    keys = hard_keys(kind, width)
+    numbers = {int.from_bytes(k.tobytes(), "big") for k in keys[:600]} | {0, (1 << 8 * width) - 1}
+    near = sorted({m for n in numbers for m in (n - 1, n, n + 1) if 0 <= m < 1 << 8 * width})
+    queries = np.frombuffer(b"".join(m.to_bytes(width, "big") for m in near), np.uint8).reshape(-1, width)
+    for bits in (0, 1, bits_for(len(keys)), 11):
+        first, count = lookup(keys, prefix_table(keys, bits), bits, queries)
+        wanted_first, wanted = plain_lookup(keys, queries)
+        assert (wanted.tolist(), wanted_first[wanted > 0].tolist()) == (count.tolist(), first[wanted > 0].tolist())
+
+
+@pytest.mark.parametrize("damage", ["shifted", "swapped", "empty", "all in the first", "of other keys"])
+def test_a_wrong_table_never_gives_a_wrong_answer(damage: str) -> None:
+    """A table that is in order and fits in size, but is not that of the keys: refused, or every answer is still right."""
+    rng = np.random.default_rng(9)
+    keys = hard_keys("random", 16)
+    bits = bits_for(len(keys))
+    table = prefix_table(keys, bits)
+    if damage == "shifted":
+        table[1:-1] += 1
+    if damage == "swapped":
+        table[3:5] = table[3:5][::-1]
+    if damage == "empty":
+        table[:-1] = len(keys)
+    if damage == "all in the first":
+        table[1:] = len(keys)
+    if damage == "of other keys":
+        table = prefix_table(hard_keys("clusters", 16), bits)
+    queries = np.concatenate([keys, rng.integers(0, 256, (2000, 16), dtype=np.uint8)])
+    refused = 0
+    for n in range(0, len(queries), 10):
+        try:
+            _, count = lookup(keys, table, bits, queries[n : n + 10])
+        except ValueError:
+            refused += 1
+            continue
+        assert plain_lookup(keys, queries[n : n + 10])[1].tolist() == count.tolist()
+    assert refused > 0
+
+
+def test_the_table_is_the_same_in_pieces() -> None:
+    """Tables of a set are written while sorted keys pass, block by block, and are those of the keys at once."""
+    import io
+
+    from safelight.match.indexes import _Table
+
+    for kind in ("random", "edges", "clusters", "one prefix", "one"):
+        keys = hard_keys(kind, 20)
+        for bits in (0, 3, 9):
+            for size in (1, 7, 5000):
+                out = io.BytesIO()
+                table = _Table(out, bits)
+                for at in range(0, len(keys), size):
+                    table.add(keys[at : at + size])
+                table.close()
+                assert prefix_table(keys, bits).astype("<u8").tobytes() == out.getvalue()

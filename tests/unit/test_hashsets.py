@@ -86,6 +86,26 @@ def test_each_file_is_recognised_by_one_format(shared: Path) -> None:
         assert found is not None and expected["format"] == found.name, name
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_list_is_recognised_with_any_line_end_in_any_encoding(end: str, encoding: str) -> None:
+    """Bare values, GNU and BSD sums and tables are recognised and read whole, with the line ends of every system."""
+    value, other = "cfcd208495d565ef66e7dff9f98764da", "c4ca4238a0b923820dcc509a6f75849b"
+    texts = {
+        "list": [value, other],
+        "gnu-sum": [f"{value}  a.jpg", f"{other} *b.jpg"],
+        "bsd-sum": [f"MD5 (a.jpg) = {value}", f"MD5 (b.jpg) = {other}"],
+        "csv": ["Name|MD5", f"a.jpg|{value}", f"b.jpg|{other}"],
+    }
+    for name, parts in texts.items():
+        data = (end.join(parts) + end).encode(encoding)
+        found = detect(data, "unit.txt")
+        assert found is not None, name
+        assert name == found.name
+        records = [e for e in all_events(found, data) if isinstance(e, Record)]
+        assert [("md5", bytes.fromhex(v)) for v in (value, other)] == [d for r in records for d in r.digests], name
+
+
 def test_names_of_formats_are_unique() -> None:
     """A format is found by its name, and an unknown name is refused with the list."""
     assert len({f.name for f in FORMATS}) == len(FORMATS)

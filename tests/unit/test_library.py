@@ -242,10 +242,10 @@ def test_a_killed_import_leaves_the_old_one(library: Library, source: Path, tmp_
     code = (
         "import sys, time\n"
         "from pathlib import Path\n"
-        "from safelight.match.importer import import_set, read_here\n"
+        "from safelight.match.importer import import_set\n"
         "from safelight.match.library import Library\n"
         "def slow(path, known, options):\n"
-        "    for n, event in enumerate(read_here(path, known, options)):\n"
+        "    for n, event in enumerate(known.records(path.open('rb'), options)):\n"
         "        if n == 100: print('half', flush=True); time.sleep(60)\n"
         "        yield event\n"
         "import_set(Library(sys.argv[1]), sys.argv[2], name='s', as_='other', reader=slow)\n"

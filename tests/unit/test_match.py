@@ -19,6 +19,8 @@ from safelight.match.canaries import CanaryLost
 from safelight.match.importer import import_set
 from safelight.match.library import Library, OpenSet
 from safelight.match.matcher import Match, match_batches, match_case_contents
+from safelight.match.pdq_index import PdqIndex
+from safelight.match.pictures import PICTURE_COLUMNS
 from safelight.native.hamming_twin import distances
 
 Maker = Callable[..., OpenSet]
@@ -45,13 +47,12 @@ def contents(*data: bytes) -> pa.Table:
 
 
 def picture(n: int, **more: Any) -> dict[str, Any]:
-    nothing = {"pdq": None, "pdq_transforms": None, "pdq_white": None, "pdq_white_quality": None}
-    return {"sha256": n.to_bytes(32, "big"), "pdq_quality": 100, **nothing, **more}
+    nothing = dict.fromkeys(PICTURE_COLUMNS)
+    return {**nothing, "sha256": n.to_bytes(32, "big"), "pdq_quality": 100, **more}
 
 
 def picture_table(rows: list[dict[str, Any]]) -> pa.Table:
-    wanted = ["sha256", "pdq", "pdq_quality", "pdq_transforms", "pdq_white", "pdq_white_quality"]
-    schema = pa.schema([f for f in records.schema("pictures") if f.name in wanted])
+    schema = pa.schema([f for f in records.schema("pictures") if f.name in PICTURE_COLUMNS])
     return pa.Table.from_pylist(rows, schema=schema)
 
 
@@ -146,6 +147,23 @@ def test_the_least_distance_wins_then_the_first_transform(make: Maker) -> None:
         [], [picture_table([picture(1, pdq=turns[0], pdq_transforms=turns, pdq_white=base, pdq_white_quality=90)])], opened
     )
     assert (row.transform, row.distance, row.form) == ("identity", 0, "white")
+
+
+def test_each_form_is_matched_in_all_turns_and_says_its_name(make: Maker) -> None:
+    """The form and the turn that hit are named; on a tie the first form in the order of `records.FORMS`."""
+    base = noise(3)
+    opened = make("pdq", [base.hex()])
+    for number, form in enumerate(records.FORMS[1:]):
+        turns = [noise(70 + n) for n in range(8)]
+        turns[number + 4] = flip(base, 31)
+        column = f"pdq_{form}"
+        one = picture(1, pdq=noise(1), **{column: turns[0], f"{column}_quality": 50, f"{column}_transforms": turns})
+        (row,) = match_case_contents([], [picture_table([one])], opened)
+        assert (form, records.TRANSFORMS[number + 4], 31) == (row.form, row.transform, row.distance)
+        assert [] == list(match_case_contents([], [picture_table([{**one, f"{column}_quality": 49}])], opened))
+    same = {f"pdq_{form}": base for form in records.FORMS[1:]} | {f"pdq_{form}_quality": 90 for form in records.FORMS[1:]}
+    (row,) = match_case_contents([], [picture_table([picture(1, pdq=noise(1), **same)])], opened)
+    assert row.form == "white"
 
 
 def test_the_quality_gate_holds_on_both_sides(make: Maker) -> None:
@@ -243,7 +261,8 @@ def exact_case() -> tuple[pa.Table, pa.Table]:
 
 def hide_canaries(opened: OpenSet, method: str) -> None:
     """Make the look-up blind for the canaries, as a broken index would be."""
-    index = opened.indexes[method]
+    index = opened.pdq if method == "pdq" else opened.indexes[method]
+    assert index is not None
     keys = np.array(index.keys)
     for key in canaries.keys(opened.set_id, method):
         keys[(keys == key).all(axis=1)] ^= 255
@@ -262,9 +281,9 @@ def test_a_lost_canary_stops_the_run(method: str, make: Maker) -> None:
 def test_a_look_up_that_loses_distant_pairs_is_caught(make: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
     """A join that finds only near pairs loses the canaries at 31; one that reaches too far is caught by those at 32."""
     opened = make("pdq", [noise(1).hex()])
-    real = pictures.join_batches
+    real = PdqIndex.pairs
     for wrong, said in ((30, "distance \\[31\\] not found"), (32, "distance 32 found")):
-        monkeypatch.setattr(pictures, "join_batches", lambda q, e, d, wrong=wrong: real(q, e, wrong))
+        monkeypatch.setattr(PdqIndex, "pairs", lambda index, q, d, wrong=wrong: real(index, q, wrong))
         with pytest.raises(CanaryLost, match=said):
             list(match_case_contents([], [exact_case()[1]], opened))
 

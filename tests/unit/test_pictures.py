@@ -123,10 +123,10 @@ def test_transparency_is_ignored_and_laid_on_white_as_well() -> None:
     assert found.pdq == reference(picture)
     white = Image.new("RGB", picture.size, "white")
     white.paste(picture, mask=alpha)
-    assert found.pdq_white == reference(white)
+    assert found.white is not None and found.white.hashes[0] == reference(white)
     opaque = extract(saved(picture.convert("RGBA"), "PNG")).picture
     assert opaque is not None
-    assert opaque.pdq_white is None
+    assert opaque.white is None
 
 
 def test_orientation_turns_renditions_and_not_the_hash() -> None:

@@ -150,7 +150,8 @@ class MadeCase:
     def _stacks(self) -> None:
         pictures = sorted({p["sha256"] for rows in self.rows.values() for p in rows["pictures"]})
         rows = [
-            {"sha256": p, "stack": pictures[0] if n < 2 else p, "distance": 0, "size": 2 if n < 2 else 1} for n, p in enumerate(pictures)
+            {"sha256": p, "stack": pictures[0] if n < 2 else p, "distance": 0, "size": 2 if n < 2 else 1, "rank": 2 if n == 1 else 1}
+            for n, p in enumerate(pictures)
         ]
         files = {"stacks.parquet": write(self.case.folder / "stacks" / "stack-1" / "stacks.parquet", "stacks", rows)}
         self.case.ledger.append(

@@ -9,8 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from safelight import records
+from safelight.match import pdq
+from safelight.native import _stacks
 from safelight.native.hamming_twin import distances
-from safelight.stack.stacks import Stacked, stack_batches, stacks
+from safelight.stack import leaders as leading
+from safelight.stack.leaders import leaders, led, plain_leaders, updated
+from safelight.stack.stacks import Stacked, before_of, read_pictures, stack_batches, stack_pictures, stacks
 
 
 def name(n: int) -> bytes:
@@ -77,14 +81,14 @@ def test_equal_hashes_are_one_stack_led_by_the_smallest_content() -> None:
     """Pictures with one hash collapse to one stack, named by the smallest SHA-256."""
     rows = [(name(n), ones(100), 80) for n in (5, 3, 9)]
 
-    assert [Stacked(name(n), name(3), 0, 3) for n in (3, 5, 9)] == stacks([picture_table(rows)])
+    assert [Stacked(name(n), name(3), 0, 3, rank + 1, ones(100)) for rank, n in enumerate((3, 5, 9))] == stacks([picture_table(rows)])
 
 
 def test_low_quality_is_never_stacked() -> None:
     """Equal hashes of quality 49 stay apart."""
     found = stacks([picture_table([(name(1), ones(3), 49), (name(2), ones(3), 49), (name(3), ones(3), 50)])])
 
-    assert [(name(n), name(n), 0, 1) for n in (1, 2, 3)] == found
+    assert [(name(n), name(n), 0, 1, 1, ones(3) if n == 3 else None) for n in (1, 2, 3)] == found
 
 
 def test_nothing_gives_nothing_and_a_content_twice_is_an_error() -> None:
@@ -96,8 +100,109 @@ def test_nothing_gives_nothing_and_a_content_twice_is_an_error() -> None:
 
 def test_rows_fit_the_table() -> None:
     """The rows become batches of the stacks table."""
-    rows = stacks([picture_table([(name(n), ones(n), 90) for n in range(10)])])
-    batches = list(stack_batches(rows, 4))
+    found = stack_pictures(read_pictures([picture_table([(name(n), ones(n), 90) for n in range(10)])]))
+    batches = list(stack_batches(found, 4))
 
     assert sum(b.num_rows for b in batches) == 10
     assert records.schema("stacks") == batches[0].schema
+
+
+def test_the_largest_then_sharpest_member_is_shown_first() -> None:
+    """Ranks follow pixels, then PDQ quality, then the smallest SHA-256, and do not change who represents the stack."""
+    given_rows = [(1, 60, 10, 10), (2, 90, 20, 5), (3, 80, 30, 30), (4, 95, 30, 30), (5, 95, 30, 30), (6, 100, None, None)]
+    table = picture_table([(name(n), ones(n), quality) for n, quality, _, _ in given_rows])
+    table = table.append_column("width", pa.array([r[2] for r in given_rows], pa.int32()))
+    table = table.append_column("height", pa.array([r[3] for r in given_rows], pa.int32()))
+    rows = stacks([table])
+
+    assert [name(n) for n in (4, 5, 3, 2, 1, 6)] == [r.sha256 for r in sorted(rows, key=lambda r: r.rank)]
+    # 6 ones in front is the largest string of bytes; the smallest leads
+    assert {r.stack for r in rows} == {name(1)}
+
+
+clustered = st.builds(
+    lambda seed, count, spread: np.stack([
+        np.packbits(np.random.default_rng([seed, n % 4]).integers(0, 2, 256, dtype=np.uint8)
+                    ^ (np.random.default_rng([seed, n, 7]).random(256) < spread).astype(np.uint8)) for n in range(count)]),
+    st.integers(0, 1 << 30), st.integers(1, 60), st.sampled_from([0.01, 0.05, 0.08, 0.12]),
+)  # fmt: skip
+
+
+def distinct(hashes: np.ndarray) -> np.ndarray:
+    return hashes[pdq.collapse(hashes)[0]]
+
+
+@settings(max_examples=150, deadline=None)
+@given(clustered, st.randoms(use_true_random=False), st.sampled_from([0, 8, 31]))
+def test_an_update_equals_doing_it_all(hashes: np.ndarray, random: object, distance: int) -> None:
+    """Hashes come and go in any order; what is updated step by step is what a full rebuild says at each step."""
+    hashes = distinct(hashes)
+    numbers = list(range(len(hashes)))
+    random.shuffle(numbers)  # type: ignore[attr-defined]
+    cuts = [numbers[: len(numbers) // 3], numbers[: len(numbers) * 2 // 3], numbers[len(numbers) // 4 :], numbers]
+    before, said = hashes[:0], led(hashes[:0], distance)
+    for cut in cuts:
+        now = hashes[np.sort(np.array(cut, np.int64))]
+        fresh, found = led(now, distance), updated(before, said, now, distance)
+        assert [fresh.lead.tolist(), fresh.bits.tolist()] == [found.lead.tolist(), found.bits.tolist()]
+        assert plain_leaders(now, distance).tolist() == (fresh.lead == np.arange(len(now))).tolist()
+        before, said = now, found
+
+
+def test_an_update_leaves_untouched_stacks_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only hashes in components that the new ones touch are stacked again."""
+    rng = np.random.default_rng(2)
+    hashes = distinct(rng.integers(0, 256, (4000, 32), dtype=np.uint8))
+    near = hashes[[5, 77]].copy()
+    near[:, 31] ^= 3
+    now = distinct(np.concatenate([hashes, near]))
+    said, again, real = led(hashes, 31), [], leading.led
+    monkeypatch.setattr(leading, "led", lambda part, d: (again.append(len(part)), real(part, d))[1])
+
+    found = updated(hashes, said, now, 31)
+    assert again == [4]
+    assert int((found.lead != np.arange(len(now))).sum()) == 2
+
+
+def test_a_hot_spot_is_settled_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two thousand variants of one template, with more pairs than are held at once: the same leaders as one by one."""
+    rng = np.random.default_rng(4)
+    flips = rng.random((2000, 256)) < 0.06
+    hashes = distinct(np.packbits(flips, axis=1))
+    want = plain_leaders(hashes, 31)
+    most: list[int] = []
+    monkeypatch.setattr(pdq, "MOST_PAIRS", 20_000)
+    real = pdq.unpacked
+    monkeypatch.setattr(pdq, "unpacked", lambda pairs, start=0: (most.append(len(pairs)), real(pairs, start))[1])
+    for piece in (10_000, 300):
+        monkeypatch.setattr(leading, "PIECE", piece)
+        assert want.tolist() == leaders(hashes, 31).tolist()
+    assert max(most) <= 20_000
+
+
+def test_what_was_stacked_is_read_back_from_its_table() -> None:
+    """Stacks as written give the same leaders again, pictures without a hash and equal hashes included; a table that contradicts itself is refused."""
+    rng = np.random.default_rng(6)
+    given_rows = [(name(n), np.packbits(rng.random(256) < 0.05).tobytes(), 60) for n in range(50)]
+    given_rows += [(name(60), given_rows[3][1], 90), (name(61), None, None), (name(62), ones(3), 10)]
+    pictures = read_pictures([picture_table(given_rows)])
+    table = pa.Table.from_batches(list(stack_batches(stack_pictures(pictures))))
+    before = before_of(table)
+    want = led(before.hashes, 31)
+
+    assert [want.lead.tolist(), want.bits.tolist()] == [before.said.lead.tolist(), before.said.bits.tolist()]
+    more = read_pictures([picture_table([*given_rows, (name(70), ones(9), 70)])])
+    for old in (before, None):
+        assert list(stack_batches(stack_pictures(more, before=old))) == list(stack_batches(stack_pictures(more)))
+    for column, value in (("stack", name(99)), ("stack", name(61)), ("stack", name(7))):
+        changed = table.to_pylist()
+        changed[4][column] = value
+        with pytest.raises(ValueError, match="stacks"):
+            before_of(pa.Table.from_pylist(changed, schema=table.schema))
+
+
+def test_pairs_out_of_order_are_refused() -> None:
+    """The kernel that decides who leads checks its pairs: in order, each with an earlier hash that is there."""
+    for pairs in ([5 << 40 | 1 << 8, 4 << 40 | 1 << 8], [1 << 40 | 1 << 8], [1 << 40 | 2 << 8], [9 << 40]):
+        with pytest.raises(ValueError, match="pairs"):
+            _stacks.decide(np.array(pairs, np.uint64), np.ones(9, np.uint8))

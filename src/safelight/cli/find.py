@@ -20,7 +20,7 @@ from safelight.cli.words import command_line, size, table, write_csv
 @click.option("--live", is_flag=True, help="Live only.")
 @click.option("--state", help="live deleted orphan overwritten carved embedded.")
 @click.option("--path", "paths", multiple=True, help="Glob over the path, e.g. '*/Downloads/*' (may be repeated: any of them).")
-@click.option("--known", multiple=True, help="illegal, irrelevant, other, or new: in no set (may be repeated).")
+@click.option("--known", multiple=True, help="illegal irrelevant other known, new (in no set), quarantined, deconfirmed.")
 @click.option("--set", "hash_set", help="Matched by this hash set.")
 @click.option("--category", multiple=True, help="Decided so; none: not decided (may be repeated).")
 @click.option("--status", type=click.Choice(["undecided", "indicative", "final", "disputed"]), help="How far it is decided.")
@@ -32,8 +32,9 @@ from safelight.cli.words import command_line, size, table, write_csv
 @click.option("--until", help="Changed on this day or before.")
 @click.option("--limit", type=click.IntRange(1), help="At most so many rows.")
 @click.option("--purpose", default="", help="Why; stands in the ledger.")
+@click.option("--library", help="Folder of hash sets (default: $SAFELIGHT_LIBRARY, else the user's data folder).")
 @click.option("--format", "form", type=click.Choice(["table", "csv", "jsonl"]), default="table", show_default=True)
-def command(case: Path, form: str, limit: int | None, purpose: str, **filters: Any) -> None:
+def command(case: Path, form: str, limit: int | None, purpose: str, library: str | None, **filters: Any) -> None:
     """Print the items of CASE that fit all filters; without filters, every item of every kind.
 
     \b
@@ -44,7 +45,7 @@ def command(case: Path, form: str, limit: int | None, purpose: str, **filters: A
     from safelight.case import Case
     from safelight.cli.query import objects
 
-    gate = Gate(Case(case), purpose)
+    gate = Gate(Case(case), purpose, library=library)
     where, names = condition(filters)
     gate.log("consult", command_line(), shows="items", filter=where)
     found = objects(gate, where, names, limit)
@@ -101,7 +102,14 @@ def condition(filters: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         add("coalesce(d.status, 'undecided') = $status", status=filters["status"])
     if filters.get("known"):
         known = list(filters["known"])
-        matched = 'i.sha256 in (select sha256 from matches where list_contains($known, "as"))'
+        matched = 'i.sha256 in (select sha256 from judged where stands and list_contains($known, "as"))'
+        if {"quarantined", "deconfirmed"} & set(known):
+            from safelight.access import COUNTS_AS
+
+            only = (
+                f"select sha256 from (select m.sha256, {COUNTS_AS} as counts from judged m group by 1) where list_contains($known, counts)"
+            )
+            matched = f"({matched} or i.sha256 in ({only}))"
         new = "(i.sha256 is not null and i.sha256 not in (select sha256 from matches))"
         add(f"({matched} or {new})" if "new" in known else matched, known=known)
     return " and ".join(parts) or "true", names
@@ -131,8 +139,11 @@ def _flat(item: dict[str, Any]) -> list[Any]:
 
 
 def _known(item: dict[str, Any]) -> str:
-    ways = {m["as"] for m in item["matches"]}
-    return next((w for w in ("illegal", "other", "irrelevant", "known") if w in ways), "new" if item["sha256"] else "")
+    ways = {
+        "quarantined" if m["flood"] is not None else "deconfirmed" if m["deconfirmed"] is not None else m["as"] for m in item["matches"]
+    }
+    order = ("illegal", "other", "irrelevant", "known", "quarantined", "deconfirmed")
+    return next((w for w in order if w in ways), "new" if item["sha256"] else "")
 
 
 def _short(item: dict[str, Any]) -> list[Any]:

@@ -164,3 +164,120 @@ def remove(name: str, version: str | None, library: str | None) -> None:
     except Refused as e:
         raise Usage(str(e)) from None
     click.echo(f"{name}: removed", err=True)
+
+
+@command.command("verify")
+@click.argument("names", nargs=-1)
+@_library
+def verify(names: tuple[str, ...], library: str | None) -> int:
+    """Digest every file of all sets (or of those named), with their history; check the order of their keys, and the negative list."""
+    from safelight.errors import DONE, NOT_VERIFIED, Usage
+    from safelight.ledger import LedgerError
+    from safelight.match.deconfirmed import NegativeList
+    from safelight.match.entries import Refused
+    from safelight.match.indexes import SetDamaged
+    from safelight.match.library import Library
+
+    shelf, wrong = Library(library), 0
+    sets = [s for s in shelf.list(history=True) if not names or s.name in names]
+    if missing := sorted(set(names) - {s.name for s in sets}):
+        raise Usage(f"no hash set {', '.join(missing)} in {shelf.path}")
+    for s in sets:
+        try:
+            shelf.verify(s.name, s.version)
+        except (SetDamaged, Refused) as e:
+            wrong += 1
+            click.echo(f"{s.name} {s.version}: {e}. Nothing is matched with it; import it again.")
+    try:
+        marks = NegativeList(shelf).ledger.verify()
+    except LedgerError as e:
+        wrong, marks = wrong + 1, 0
+        click.echo(f"negative list: {e}. Restore {shelf.path / 'deconfirmed'} from a copy.")
+    click.echo(f"{'NOT verified' if wrong else 'verified'}: {len(sets)} versions of sets, {marks} entries of the negative list")
+    return NOT_VERIFIED if wrong else DONE
+
+
+_entry = click.argument("entry", type=click.IntRange(1))
+_content = click.option("--content", default="", metavar="SHA256", help="Only for this content (default: for all).")
+_why = click.option("--why", required=True, help="The reason; stands in the negative list with your name.")
+
+
+@command.command("deconfirm")
+@click.argument("name")
+@_entry
+@_content
+@_why
+@click.option("--set-version", "version", help="Version in which the entry has this number (default: the current one).")
+@_library
+def deconfirm(name: str, entry: int, content: str, why: str, version: str | None, library: str | None) -> None:
+    """Mark ENTRY of the set NAME as wrong: its matches are kept, shown as deconfirmed, and no longer counted as known.
+
+    The unit's negative list is append-only and holds for all cases, and for later versions of the set that have the same value.
+
+    \b
+      safelight hashset deconfirm National 4711 --why "holiday picture, seen by two"
+      safelight hashset deconfirm National 4711 --content 3f0c…64 digits --why "another picture with the same hash"
+    """
+    from safelight.errors import Usage
+    from safelight.match.deconfirmed import NegativeList
+    from safelight.match.entries import Refused
+    from safelight.match.indexes import SetDamaged
+    from safelight.match.library import Library
+
+    try:
+        marked = NegativeList(Library(library)).deconfirm(name, entry, why, _sha256(content), version)
+    except (Refused, SetDamaged) as e:
+        raise Usage(str(e)) from None
+    places = "; ".join(f"version {v}: entry {', '.join(map(str, found))}" for v, found in marked.entries.items())
+    click.echo(f"{name}: deconfirmed by {marked.who} ({places})", err=True)
+
+
+@command.command("reconfirm")
+@click.argument("name")
+@_entry
+@_content
+@_why
+@click.option("--set-version", "version", help="Version in which the entry has this number (default: the current one).")
+@_library
+def reconfirm(name: str, entry: int, content: str, why: str, version: str | None, library: str | None) -> None:
+    """Take a mark of `deconfirm` back. Both stay in the negative list."""
+    from safelight.errors import Usage
+    from safelight.match.deconfirmed import NegativeList
+    from safelight.match.entries import Refused
+    from safelight.match.library import Library
+
+    try:
+        NegativeList(Library(library)).reconfirm(name, entry, why, _sha256(content), version)
+    except Refused as e:
+        raise Usage(str(e)) from None
+    click.echo(f"{name}: entry {entry} counts again", err=True)
+
+
+def _sha256(text: str) -> str:
+    from safelight.errors import Usage
+
+    text = text.strip().lower()
+    if text and (len(text) != 64 or set(text) - set("0123456789abcdef")):
+        raise Usage("--content is a SHA-256 of 64 hexadecimal digits (`safelight why` prints it)")
+    return text
+
+
+@command.command("deconfirmed")
+@_library
+@_format
+def deconfirmed(library: str | None, form: str) -> None:
+    """Print the negative list: what is marked, by whom and why."""
+    from safelight.match.deconfirmed import NegativeList
+    from safelight.match.library import Library
+
+    marks = NegativeList(Library(library)).active()
+    if form == "json":
+        import msgspec
+
+        click.echo(msgspec.json.format(msgspec.json.encode(marks)))
+        return
+    rows = [
+        (m.set, " ".join(f"{v}:{','.join(map(str, found))}" for v, found in m.entries.items()), m.sha256 or "all", m.who, m.at[:19], m.why)
+        for m in marks
+    ]
+    table(("set", "version:entry", "content", "who", "when", "why"), rows)

@@ -15,7 +15,7 @@ from safelight.errors import INTERRUPTED, OUT_OF_RESOURCES, Stop
 COMMANDS = {
     "new": "Make an empty case.",
     "add": "Add evidence: disk images and folders, as exhibits.",
-    "hashset": "The unit's library of hash sets: add, list, confirm, remove.",
+    "hashset": "The unit's library of hash sets: add, list, confirm, deconfirm, verify, remove.",
     "run": "List, extract, match and stack; goes on where it was stopped.",
     "status": "What is in the case, what was not read and why, known, new.",
     "find": "Items by kind, path, state, match, problem …",
@@ -23,6 +23,8 @@ COMMANDS = {
     "cat": "The bytes of one item (a disclosure: entered in the ledger).",
     "serve": "The review page, in a browser on this machine.",
     "export": "What was decided, as VICS, CSV or CASE.",
+    "lookup": "Has anyone seen this? Digests, PDQ hashes or files, in the sets or in all cases.",
+    "rematch": "Match all cases with new or changed sets, from stored facts; say what is new.",
     "report": "One HTML file that can be printed.",
     "verify": "Check that evidence, facts and ledger are what they were.",
 }

@@ -11,9 +11,10 @@ from safelight.cli.words import instant
 _SELECT = """
     with hits as (
         select sha256, list(struct_pack("set" := "set", version := version, "as" := "as", method := method, distance := distance,
-            transform := transform, form := form, entry := entry, category := category)
+            transform := transform, form := form, entry := entry, category := category, deconfirmed := deconfirmed,
+            deconfirmed_by := deconfirmed_by, flood := flood)
             order by distance, "set", version, method, entry, transform) as matches
-        from matches group by sha256
+        from judged group by sha256
     )
     select i.*, c.md5, c.sha1, c.media_type, c.kind, p.* exclude (sha256), h.matches, s.stack, s.size as stack_size,
         d.category as d_category, d.status as d_status, d.votes as d_votes, d.flags as d_flags, d.tags as d_tags, d.note as d_note, d.decided_at
@@ -106,7 +107,20 @@ def _exif(r: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _match(m: dict[str, Any]) -> dict[str, Any]:
-    order = ("set", "version", "as", "method", "distance", "transform", "entry", "category", "form")
+    order = (
+        "set",
+        "version",
+        "as",
+        "method",
+        "distance",
+        "transform",
+        "entry",
+        "category",
+        "form",
+        "deconfirmed",
+        "deconfirmed_by",
+        "flood",
+    )
     return {name: m[name] for name in order}
 
 

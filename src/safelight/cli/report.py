@@ -50,7 +50,7 @@ def command(
     opened = Case(case)
     target = output or Path(f"{case.resolve().stem}-report.html")
     keep_apart(opened, target)
-    gate, checked = document.open_checked(opened, purpose)
+    gate, checked = document.open_checked(opened, purpose, library)
     wish = document.Wish(exhibit=exhibit, pictures=pictures, limit_pictures=limit_pictures, library=library)
     facts = document.gather(gate, checked, wish)
 

@@ -20,7 +20,7 @@ def command(case: Path, exhibit: str | None, library: str | None, form: str) -> 
     from safelight.access import Gate
     from safelight.case import Case
 
-    gate = Gate(Case(case))
+    gate = Gate(Case(case), library=library)
     facts = status(gate, exhibit, library)
     gate.log("consult", command_line(), shows="status")
     if form == "json":
@@ -123,6 +123,16 @@ def _print(f: dict[str, Any]) -> None:
         table(("category", "final"), decided["categories"].items())
     if f["sets"]:
         table(("set", "version", "as", "method", "contents", "matches"), [list(s.values()) for s in f["sets"]])
+    for flood in f["floods"]:
+        click.echo(
+            f"  quarantined: entry {flood['entry']} of {flood['set']} {flood['version']} ({flood['as']}) hits {flood['contents']} contents by look; "
+            "see find --known quarantined"
+        )
+    if f["deconfirmed"]:
+        said = ", ".join(f"{n} of {name}" for name, n in f["deconfirmed"].items())
+        click.echo(f"  deconfirmed matches, kept and not counted: {said}; see find --known deconfirmed, and why")
+    if any(f["low_information"].values()):
+        click.echo("  pictures whose hash says little: " + ", ".join(f"{n} {what}" for what, n in f["low_information"].items() if n))
     if f["matchable"]:
         click.echo("\nWhat the hash sets can match (entries)")
         names = sorted({m for s in f["matchable"].values() for m in s})

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from safelight.access import Gate
+from safelight.access import COUNTS_AS, Gate
 from safelight.case import Case
 from safelight.facts.reader import MEMORY
+from safelight.match.pdq import QUALITY
 
 
 def totals_line(case: Case) -> tuple[str, int]:
@@ -28,11 +29,9 @@ def summarise(gate: Gate, exhibit: str | None = None) -> dict[str, Any]:
         names,
     )
     con.execute(
-        """
+        f"""
         create or replace temp table verdict as
-        select s.sha256, case when bool_or(m."as" = 'illegal') then 'illegal' when bool_or(m."as" = 'other') then 'other'
-            when bool_or(m."as" = 'irrelevant') then 'irrelevant' when bool_or(m."as" is not null) then 'known' else 'new' end as known
-        from seen s left join matches m using (sha256) group by s.sha256
+        select s.sha256, {COUNTS_AS} as known from seen s left join judged m using (sha256) group by s.sha256
         """
     )
     return {
@@ -41,8 +40,40 @@ def summarise(gate: Gate, exhibit: str | None = None) -> dict[str, Any]:
         "kinds": _pairs(gate, "select kind, count(*) from seen join contents using (sha256) group by 1 order by 2 desc, 1"),
         "states": _pairs(gate, f"select state, count(*) from visible {where} group by 1 order by 2 desc, 1", names),
         "problems": _pairs(gate, f"select kind, count(*) from {_problems(gate)} {where} group by 1 order by 2 desc, 1", names),
+        "floods": floods(gate),
+        "deconfirmed": _pairs(
+            gate, 'select "set", count(*) from judged where deconfirmed is not null and sha256 in (select sha256 from seen) group by 1'
+        ),
+        "low_information": _low_information(gate),
         "volumes": gate.rows(f"select * from volumes {where} order by exhibit, source, volume", names),
     }
+
+
+def floods(gate: Gate) -> list[dict[str, Any]]:
+    """Return the entries that hit too many contents by look: their matches are quarantined, each behind one line."""
+    return gate.rows(
+        """
+        select j."set", j.version, j."as", j.entry, count(distinct j.sha256) as contents from judged j
+        where j.flood is not null and j.sha256 in (select sha256 from seen) group by all order by contents desc, 1, 2, 4
+        """
+    )
+
+
+def _low_information(gate: Gate) -> dict[str, int]:
+    """Count pictures whose PDQ says little: below the quality gate (not matched by look), all bits equal, or one hash for so many
+    contents that it is that of a template or a blank page (matched; said here)."""
+    (row,) = gate.rows(
+        f"""
+        with own as (
+            select pdq, pdq_quality, count(*) over (partition by pdq) as same from pictures where pdq is not null and sha256 in (select sha256 from seen)
+        )
+        select count(*) filter (pdq_quality < {QUALITY}) as "below the quality gate",
+            count(*) filter (lower(hex(pdq)) in ('{"00" * 32}', '{"ff" * 32}')) as "all bits equal",
+            count(*) filter (pdq_quality >= {QUALITY} and same > {gate.flood}) as "one hash for many contents"
+        from own
+        """
+    )
+    return {name: int(count) for name, count in row.items()}
 
 
 def _problems(gate: Gate) -> str:

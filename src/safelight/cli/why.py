@@ -10,19 +10,23 @@ import click
 from safelight.cli.words import command_line, size, table
 from safelight.escape import printable
 
+RULE = "within the PDQ distance of the representative, as it is, not turned; the nearest one where there are several"
+ALONE = "alone: no PDQ hash, or one of too low quality to say anything"
+
 
 @click.command()
 @click.argument("case", type=click.Path(path_type=Path))
 @click.argument("name", metavar="ITEM-OR-DIGEST")
 @click.option("--purpose", default="", help="Why; stands in the ledger.")
+@click.option("--library", help="Folder of hash sets (default: $SAFELIGHT_LIBRARY, else the user's data folder).")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def command(case: Path, name: str, purpose: str, form: str) -> None:
+def command(case: Path, name: str, purpose: str, library: str | None, form: str) -> None:
     """Print all that is known of an item or a content: every place, every match with its entry and distance, its stack and why,
     its problems. ITEM-OR-DIGEST is an item id, an MD5, SHA-1 or SHA-256, or 8 or more of the first digits."""
     from safelight.access import Gate
     from safelight.case import Case
 
-    gate = Gate(Case(case), purpose)
+    gate = Gate(Case(case), purpose, library=library)
     found = gate.items(name)
     gate.log("consult", command_line(), shows="why", items=[bytes(r["item_id"]).hex() for r in found[:1000]], count=len(found))
     facts = explain(gate, found)
@@ -56,21 +60,26 @@ def explain(gate: Any, found: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _stack(gate: Any, sha256: bytes | None) -> dict[str, Any] | None:
+    from safelight.records import TRANSFORMS
+
     if sha256 is None:
         return None
-    own = gate.rows("select stack, distance, size from stacks where sha256 = $s", {"s": bytes(sha256)})
+
+    own = gate.rows("select stack, distance, size, rank, pdq from stacks where sha256 = $s", {"s": bytes(sha256)})
     if not own:
         return None
     members = gate.rows(
-        "select sha256, distance from stacks where stack = $s and sha256 in (select sha256 from visible) order by distance, sha256 limit 200",
+        "select sha256, distance, rank from stacks where stack = $s and sha256 in (select sha256 from visible) order by rank limit 200",
         {"s": bytes(own[0]["stack"])},
     )
     return {
         "representative": bytes(own[0]["stack"]).hex(),
         "distance": own[0]["distance"],
         "size": own[0]["size"],
-        "rule": "within the PDQ distance of the representative; the nearest one where there are several",
-        "members": [{"sha256": bytes(m["sha256"]).hex(), "distance": m["distance"]} for m in members],
+        "rank": own[0]["rank"],
+        "transform": TRANSFORMS[0],
+        "rule": RULE if own[0]["pdq"] is not None else ALONE,
+        "members": [{"sha256": bytes(m["sha256"]).hex(), "distance": m["distance"], "rank": m["rank"]} for m in members],
     }
 
 
@@ -98,10 +107,19 @@ def _print(content: dict[str, Any]) -> None:
     if matches:
         headers = ("set", "version", "as", "method", "distance", "transform", "form", "entry", "category")
         table(headers, [[m[h] for h in headers] for m in matches])
+        for m in matches:
+            if m["deconfirmed"] is not None:
+                click.echo(
+                    f"  deconfirmed: entry {m['entry']} of {m['set']}: {printable(m['deconfirmed'])} ({printable(m['deconfirmed_by'])})"
+                )
+            if m["flood"] is not None:
+                click.echo(f"  quarantined: entry {m['entry']} of {m['set']} hits {m['flood']} contents of this case by look")
     stack = content["stack"]
     if stack and stack["size"] > 1:
-        click.echo(f"\nstack of {stack['size']}: {stack['distance']} bits from {stack['representative']} ({stack['rule']})")
-        table(("member", "distance"), [(m["sha256"], m["distance"]) for m in stack["members"]])
+        click.echo(
+            f"\nstack of {stack['size']}: {stack['distance']} bits from {stack['representative']} ({stack['rule']}), shown as number {stack['rank']}"
+        )
+        table(("member", "distance", "shown as number"), [(m["sha256"], m["distance"], m["rank"]) for m in stack["members"]])
     if decision := first["decision"]:
         words = [
             f"category {decision['category']}" if decision["category"] else "",

@@ -44,12 +44,12 @@ def instant(ns: int | None, basis: str | None) -> str | None:
     return text + fraction + ("" if basis == "local?" else "Z")
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], headers_shown: bool = True) -> None:
     """Print a table that fits the terminal: the last column is cut where it must be."""
     shown = [[printable("" if v is None else str(v)) for v in row] for row in rows]
     widths = [max([len(h), *(len(r[i]) for r in shown)]) for i, h in enumerate(headers)]
     room = shutil.get_terminal_size((120, 40)).columns if sys.stdout.isatty() else 100_000
-    for line in [list(headers), *shown]:
+    for line in [list(headers), *shown] if headers_shown else shown:
         text = "  ".join(v.ljust(w) for v, w in zip(line, widths, strict=True)).rstrip()
         click.echo(text if len(text) <= room else text[: room - 1] + "…")
 

@@ -86,7 +86,7 @@ def header(gate: Gate) -> Header:
 
 _QUERY = """
     select d.sha256, c.sha1, c.md5, c.size, c.media_type, c.kind, d.category, d.flags, d.tags, d.note, d.decided_at, d.votes,
-        (select min("as") from matches m where m.sha256 = d.sha256 and "as" = 'illegal') as known,
+        (select min("as") from judged m where m.sha256 = d.sha256 and m.stands and "as" = 'illegal') as known,
         v.item_id, v.exhibit, v.path, v.path_raw, v.state, v.origin, v.time_basis, v.mtime, v.atime, v.ctime, v.btime
     from decided d join contents c using (sha256) join visible v using (sha256)
     where d.status = 'final' and d.category is not null {more}

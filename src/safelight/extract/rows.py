@@ -12,7 +12,7 @@ from safelight.case import Exhibit
 from safelight.escape import readable
 from safelight.evidence.origin import item_id
 from safelight.facts.writer import TableWriter
-from safelight.records import Exif, Picture
+from safelight.records import TRANSFORMS, Exif, PdqForm, Picture
 from safelight.sandbox import protocol
 from safelight.sandbox.parent import checked_kind
 
@@ -146,7 +146,10 @@ class ShardTables:
         return (
             (sha256, _i32(p.width), _i32(p.height), _i32(p.frames), orientation, _text(p.mode), _text(p.decoder), p.complete)
             + (p.pdq if hashed else None, _quality(p.pdq_quality) if hashed else None, transforms if len(transforms) == 8 else None)
-            + (p.pdq_white if p.pdq_white and len(p.pdq_white) == 32 else None, _quality(p.pdq_white_quality))
+            + _form(p.white)
+            + _form(p.trimmed)
+            + (",".join(str(_i32(v)) for v in p.trimmed.box) if p.trimmed and p.trimmed.box else None,)
+            + _form(p.nearest)
             + (self.shard if has_pack else None,)
             + tuple(value for at, size in places for value in ((at, size) if size else (None, None)))
             + tuple(_opt(v) for v in (exif.make, exif.model, exif.serial, exif.lens_serial, exif.software))
@@ -220,6 +223,13 @@ def _i32(value: int) -> int | None:
 
 def _i64(value: int | None) -> int | None:
     return value if value is not None and -(1 << 63) <= value < 1 << 63 else None
+
+
+def _form(form: PdqForm | None) -> tuple[bytes | None, int | None, list[bytes] | None]:
+    """Return hash, quality and turns of a form; nulls where there is none or it is not what it should be."""
+    if form is None or len(form.hashes) != len(TRANSFORMS) or any(len(h) != 32 for h in form.hashes):
+        return None, None, None
+    return form.hashes[0], _quality(form.quality), list(form.hashes)
 
 
 def _quality(value: int | None) -> int | None:

@@ -7,7 +7,7 @@ in the same place, the member it died on is digested only and gets a problem, an
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,10 @@ GIVE_UP = 40
 """Deaths of workers on one listed item after which its members are not looked into."""
 
 
+SHOWN_FIRST = 4
+"""Shards that are worked on before the large ones."""
+
+
 class ShardJob(msgspec.Struct, frozen=True):
     """What a task is told: no more than names, so that any engine can carry it."""
 
@@ -37,6 +41,15 @@ class ShardJob(msgspec.Struct, frozen=True):
     shard: int
     only: str = "everything"
     walls: bool = True
+
+
+def in_working_order(shards: Iterable[int]) -> list[int]:
+    """Return shards in the order to work on them: a few small ones, so that progress shows, then from the large to the small ones.
+
+    The large ones stand at the end of the list (`listing.shard_room`); begun last, one worker would work on while the others wait.
+    """
+    numbers = sorted(shards)
+    return numbers[:SHOWN_FIRST] + numbers[: SHOWN_FIRST - 1 : -1]
 
 
 class ShardDone(msgspec.Struct, frozen=True):
@@ -98,7 +111,7 @@ def extract_shard(job: ShardJob) -> ShardDone:
     """Extract one shard and make it durable; a shard that is there already is made again, with the same bytes."""
     case = Case(Path(job.case))
     exhibit, layout = case.exhibit(job.exhibit), Layout(case.folder)
-    rows = pq.read_table(layout.list_shards(job.exhibit)[job.shard]).to_pylist()
+    rows = pq.ParquetFile(layout.list_shard(job.exhibit, job.shard)).read().to_pylist()
     target, pack = layout.shard(job.exhibit, job.only, job.shard), layout.pack(job.exhibit, job.shard)
     target.parent.mkdir(parents=True, exist_ok=True)
     pack.parent.mkdir(parents=True, exist_ok=True)

@@ -16,13 +16,13 @@ import msgspec
 from safelight.evidence.bytesource import MemorySource
 from safelight.evidence.origin import Step, parse
 from safelight.evidence.source import ByteSource, Unreadable
-from safelight.extract.digests import Digests
+from safelight.extract.digests import Digests, new_digests
 from safelight.extract.filetype import FileType, detect, extension_mismatch
 from safelight.records import PictureResult
 from safelight.sandbox import limits
 from safelight.sandbox.protocol import Item, Late, Task
 
-BLOCK = 1 << 20
+BLOCK = 1 << 18
 """Bytes read at a time."""
 
 HEAD = 1 << 16
@@ -127,7 +127,7 @@ def _read(blocks: Iterable[bytes], item: Item, expected: int | None) -> _Held:
     """Read a stream once. Where it breaks off, what came before is kept as partial content, with the problem beside it."""
     from safelight.extract import structure
 
-    digests, head, pieces, room = Digests(), b"", list[bytes](), 0
+    digests, head, pieces, room = new_digests(), b"", list[bytes](), 0
     filetype: FileType | None = None
     for block in _until_damage(blocks, item):
         digests.update(block)
@@ -149,7 +149,7 @@ def _read(blocks: Iterable[bytes], item: Item, expected: int | None) -> _Held:
 
 def _digest(blocks: Iterable[bytes], item: Item, expected: int | None) -> None:
     """Digest a stream and nothing else."""
-    digests = Digests()
+    digests = new_digests()
     for block in _until_damage(blocks, item):
         digests.update(block)
     item.sha256, item.sha1, item.md5, item.length = digests.sha256(), digests.sha1(), digests.md5(), digests.length

@@ -32,7 +32,7 @@ def compact(layout: Layout, exhibit: str, only: str) -> dict[str, list[Any]]:
         for table in ORDERED:
             parts = _Parts(folder, table)
             for shard in shards:
-                parts.add(pq.read_table(shard / f"{table}.parquet"))
+                parts.add(pq.ParquetFile(shard / f"{table}.parquet").read())
             files |= parts.close()
         for table in DISTINCT:
             parts = _Parts(folder, table)

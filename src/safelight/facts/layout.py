@@ -30,6 +30,9 @@ class Layout:
         """Return the listed shards in order; empty while the exhibit is not listed."""
         return sorted(self.listed(exhibit).glob("[0-9]*.parquet"))
 
+    def list_shard(self, exhibit: str, number: int) -> Path:
+        return self.listed(exhibit) / f"{number:06d}.parquet"
+
     def extracted(self, exhibit: str, only: str) -> Path:
         return self.case / "facts" / EXTRACT_STEPS[only] / exhibit
 

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from safelight.durable import digest_file
-from safelight.records import TABLES, schema
+from safelight.records import schema
 
 ROW_GROUP = 65_536
 _DICTIONARY = {"exhibit", "state", "type", "time_basis", "reader", "note", "media_type", "kind", "typed_by", "step", "mode", "decoder"}
@@ -39,24 +39,28 @@ class TableWriter:
 
     def __init__(self, path: Path, table: str) -> None:
         self.path, self.rows = path, 0
-        self._names = [c.name for c in TABLES[table]]
-        self._schema = schema(table)
+        self._table, self._schema = table, schema(table)
         self._pending: list[Sequence[Any]] = []
         self._tables: list[pa.Table] = []
         self._buffered = 0
         self._logical = LogicalDigest()
-        self._writer = pq.ParquetWriter(
-            path,
-            self._schema,
-            version="2.6",
-            compression="zstd",
-            compression_level=3,
-            use_dictionary=[n for n in self._names if n in _DICTIONARY] or False,
-            data_page_size=1 << 20,
-            store_schema=False,
-            write_page_index=True,
-            write_statistics=True,
-        )
+        self._writer: pq.ParquetWriter | None = None
+
+    def _open(self) -> pq.ParquetWriter:
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(
+                self.path,
+                self._schema,
+                version="2.6",
+                compression="zstd",
+                compression_level=3,
+                use_dictionary=[n for n in self._schema.names if n in _DICTIONARY] or False,
+                data_page_size=1 << 20,
+                store_schema=False,
+                write_page_index=True,
+                write_statistics=True,
+            )
+        return self._writer
 
     def add(self, row: Sequence[Any]) -> None:
         """Append one row."""
@@ -67,7 +71,7 @@ class TableWriter:
     def add_table(self, table: pa.Table) -> None:
         """Append the rows of an Arrow table of the same schema."""
         self._fold()
-        self._tables.append(table.cast(self._schema))
+        self._tables.append(table if table.schema.equals(self._schema) else table.cast(self._schema))
         self._buffered += table.num_rows
         self._flush(False)
 
@@ -84,7 +88,7 @@ class TableWriter:
         while self._buffered >= ROW_GROUP or (final and self._buffered):
             whole = pa.concat_tables(self._tables)
             group = whole.slice(0, ROW_GROUP).combine_chunks()
-            self._writer.write_table(group, row_group_size=ROW_GROUP)
+            self._open().write_table(group, row_group_size=ROW_GROUP)
             self._logical.update(group)
             self.rows += group.num_rows
             rest = whole.slice(group.num_rows)
@@ -95,8 +99,19 @@ class TableWriter:
         """Write what is left and return what the file is."""
         self._fold()
         self._flush(True)
-        self._writer.close()
-        return Written(self.rows, digest_file(self.path), self._logical.hexdigest())
+        if self.rows == 0 and self._table in _EMPTY:
+            data, written = _EMPTY[self._table]
+            self.path.write_bytes(data)
+            return written
+        self._open().close()
+        written = Written(self.rows, digest_file(self.path), self._logical.hexdigest())
+        if self.rows == 0:
+            _EMPTY[self._table] = self.path.read_bytes(), written
+        return written
+
+
+_EMPTY: dict[str, tuple[bytes, Written]] = {}
+"""Files without rows by table: most shards have no problems and many no pictures, and all such files are the same."""
 
 
 class LogicalDigest:

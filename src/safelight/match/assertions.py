@@ -10,11 +10,12 @@ import numpy as np
 
 from safelight.match import canaries
 from safelight.match.conflicts import Conflicts, Opaque
-from safelight.match.entries import WIDTHS, Record, Refused
+from safelight.match.entries import WIDTHS, Block, Columns, Record, Refused
 from safelight.match.indexes import MARK_CANARY, MARK_LOW_QUALITY, MARK_TRIVIAL, ROW_ARRAYS, UNKNOWN_QUALITY, write_index
-from safelight.match.pdq import QUALITY
+from safelight.match.pdq_index import PdqIndex, write_pdq
 from safelight.match.schemes import is_uncategorised
 from safelight.match.spill import Spill
+from safelight.match.stated import StatedTable, is_low, table_of_block, table_of_records
 
 BATCH = 32_768
 BATCH_BYTES = 16 << 20
@@ -22,58 +23,10 @@ BATCH_BYTES = 16 << 20
 MOST_CATEGORIES = 60_000
 
 
-def entries_schema() -> Any:
-    """Return the Arrow schema of entries.parquet."""
-    import pyarrow as pa
-
-    value = pa.struct([pa.field("method", pa.string()), pa.field("value", pa.binary())])
-    return pa.schema(
-        [
-            pa.field("position", pa.int64()),
-            pa.field("line", pa.int64()),
-            pa.field("repeats", pa.int64()),
-            pa.field("digests", pa.list_(value)),
-            pa.field("opaque", pa.list_(value)),
-            pa.field("category", pa.string()),
-            pa.field("category_stated", pa.bool_()),
-            pa.field("scheme", pa.string()),
-            pa.field("media_id", pa.string()),
-            pa.field("series", pa.string()),
-            pa.field("flags", pa.map_(pa.string(), pa.bool_())),
-            pa.field("quality", pa.int16()),
-            pa.field("scope", pa.string()),
-            pa.field("trivial_content", pa.bool_()),
-            pa.field("low_quality", pa.bool_()),
-            pa.field("rejected", pa.list_(pa.string())),
-            pa.field("extra", pa.map_(pa.string(), pa.string())),
-        ]
-    )
-
-
-def _is_low(record: Record) -> bool:
-    return record.quality is not None and record.quality < QUALITY
-
-
-def _column(name: str, batch: list[Record]) -> list[Any]:
-    if name in ("flags", "extra"):
-        return [list(getattr(r, name).items()) or None for r in batch]
-    if name in ("digests", "opaque"):
-        return [[{"method": m, "value": v} for m, v in getattr(r, name)] or None for r in batch]
-    if name == "rejected":
-        return [r.rejected or None for r in batch]
-    if name == "trivial_content":
-        return [r.trivial for r in batch]
-    if name == "low_quality":
-        return [_is_low(r) for r in batch]
-    return [getattr(r, name) for r in batch]
-
-
 class SetWriter:
     """Takes records in the order of the source; `finish` writes indexes and row arrays. Row n is the n-th record that was added."""
 
     def __init__(self, folder: Path, set_id: str) -> None:
-        import pyarrow.parquet as pq
-
         self.folder, self.set_id = folder, set_id
         self.spills: dict[str, Spill] = {}
         self.keys: dict[str, tuple[bytearray, array.array[int]]] = {}
@@ -84,10 +37,7 @@ class SetWriter:
         self.rows = self.low_quality = self.used_pdq = self.duplicates = self.total_rows = 0
         self.conflicts: dict[str, int] = {}
         self.methods: dict[str, int] = {}
-        self.schema = entries_schema()
-        self.parquet = pq.ParquetWriter(
-            folder / "entries.parquet", self.schema, compression="zstd", version="2.6", store_schema=False, use_dictionary=True
-        )
+        self.stated = StatedTable(folder / "entries.parquet")
         self.arrays = {name: (folder / name).open("wb") for name, _ in ROW_ARRAYS}
 
     def add(self, record: Record) -> None:
@@ -101,10 +51,7 @@ class SetWriter:
         if not (record.digests or record.opaque) or record.repeats < 1 or not 0 < record.position < 1 << 62:
             raise Refused(f"record {record.position}: the reader answered a record that cannot be")
         category = (None, None) if record.category is None else (record.scheme, record.category)
-        number = self.numbers.setdefault(category, len(self.numbers))
-        if number >= MOST_CATEGORIES:
-            raise Refused(f"more than {MOST_CATEGORIES} different categories")
-        self.conflict_counter.add(record, number)
+        self.conflict_counter.add(record, self._number(category))
         if record.opaque:
             self.opaque.add(record)
         self.batch.append(record)
@@ -113,17 +60,40 @@ class SetWriter:
         if len(self.batch) >= BATCH or self.batch_bytes >= BATCH_BYTES:
             self._flush()
 
-    def _flush(self) -> None:
-        import pyarrow as pa
+    def _number(self, category: tuple[str | None, str | None]) -> int:
+        number = self.numbers.setdefault(category, len(self.numbers))
+        if number >= MOST_CATEGORIES:
+            raise Refused(f"more than {MOST_CATEGORIES} different categories")
+        return number
 
+    def add_block(self, block: Block, columns: Columns) -> None:
+        """Take the records of a block, whose columns were checked."""
+        self._flush()
+        numbers = np.zeros(columns.count, np.uint32)
+        if columns.codes is not None:
+            used, seen = np.unique(columns.codes, return_index=True)
+            own = np.zeros(len(block.categories), np.uint32)
+            for code in used[np.argsort(seen)].tolist():
+                text = block.categories[code]
+                own[code] = self._number((None, None) if text is None else (None, text))
+            numbers = own[columns.codes]
+        self.conflict_counter.add_block(columns, numbers)
+        self.stated.add(table_of_block(block, columns))
+        unknown = np.full(columns.count, UNKNOWN_QUALITY, np.uint8)
+        self._write_arrays(columns.positions, numbers, np.zeros(columns.count, np.uint8), unknown)
+        rows = np.arange(self.rows, self.rows + columns.count, dtype=np.uint64)
+        for method, digests in columns.digests.items():
+            self._spill(method, digests, rows)
+        self.rows += columns.count
+
+    def _flush(self) -> None:
         batch, self.batch, self.batch_bytes = self.batch, [], 0
         if batch:
-            columns = [pa.array(_column(field.name, batch), field.type) for field in self.schema]
-            self.parquet.write_table(pa.Table.from_arrays(columns, schema=self.schema), row_group_size=BATCH)
-            low = [_is_low(r) for r in batch]
+            self.stated.add(table_of_records(batch))
+            low = [is_low(r) for r in batch]
             self.low_quality += sum(low)
             numbers = [self.numbers[(None, None) if r.category is None else (r.scheme, r.category)] for r in batch]
-            marks = [MARK_TRIVIAL * r.trivial + MARK_LOW_QUALITY * is_low for r, is_low in zip(batch, low, strict=True)]
+            marks = [MARK_TRIVIAL * r.trivial + MARK_LOW_QUALITY * below for r, below in zip(batch, low, strict=True)]
             qualities = [UNKNOWN_QUALITY if r.quality is None else max(0, min(r.quality, 100)) for r in batch]
             self._write_arrays([r.position for r in batch], numbers, marks, qualities)
         for method, (keys, rows) in self.keys.items():
@@ -131,9 +101,9 @@ class SetWriter:
             keys.clear()
             del rows[:]
 
-    def _write_arrays(self, *columns: list[int]) -> None:
+    def _write_arrays(self, *columns: Any) -> None:
         for (name, dtype), values in zip(ROW_ARRAYS, columns, strict=True):
-            self.arrays[name].write(np.array(values, dtype).tobytes())
+            self.arrays[name].write(np.asarray(values, dtype).tobytes())
 
     def _spill(self, method: str, keys: Any, rows: Any) -> None:
         if method not in self.spills:
@@ -152,13 +122,17 @@ class SetWriter:
     def finish(self, scheme: str | None) -> tuple[dict[str, int], dict[str, int]]:
         """Write what is left; return (distinct values by method, distinct opaque values by kind), canaries not counted."""
         self._flush()
-        self.parquet.close()
+        self.stated.close()
         self.total_rows = self.rows
         self._plant()
         distinct: dict[str, int] = {}
         for method in [m for m in WIDTHS if m in self.spills]:
             spill = self.spills[method]
-            distinct[method] = write_index(self.folder, method, spill.blocks(), spill.count, self.total_rows) - canaries.COUNT
+            if method == "pdq":
+                written = write_pdq(self.folder, spill.blocks(), spill.count, self.total_rows)
+            else:
+                written = write_index(self.folder, method, spill.blocks(), spill.count, self.total_rows)
+            distinct[method] = written - canaries.COUNT
         self.methods = dict(distinct)
         for out in self.arrays.values():
             out.close()
@@ -170,11 +144,10 @@ class SetWriter:
 
     def _count_used(self) -> int:
         """Count distinct PDQ hashes with an entry that is good enough to match with."""
-        from safelight.match.indexes import Index, map_array
+        from safelight.match.indexes import map_array
 
-        index = Index(self.folder, "pdq", self.total_rows)
+        index = PdqIndex(self.folder, self.total_rows)
         marks = map_array(self.folder / "marks", "u1")
-        assert index.starts is not None
         used = 0
         step = 1 << 20
         for start in range(0, len(index.keys), step):

@@ -6,13 +6,13 @@ value in the order md5, sha1, sha256, sha512, pdq, opaque. A category that is no
 
 from __future__ import annotations
 
-from hashlib import blake2b
+import os
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from safelight.match.entries import WIDTHS, Record
+from safelight.match.entries import WIDTHS, Columns, Record
 from safelight.match.spill import Spill
 
 Bytes2D = NDArray[np.uint8]
@@ -22,14 +22,40 @@ WIDTH = 44
 _NONE = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
-def _short(*parts: bytes) -> bytes:
-    return blake2b(b"\0".join(parts), digest_size=16).digest()
+class Fingerprints:
+    """Short names (16 bytes) of values of any length, under a key of this import alone, so that no list can be made to collide."""
+
+    def __init__(self) -> None:
+        self.key = os.urandom(16)
+
+    def of(self, *parts: bytes) -> bytes:
+        """Return the name of some values together; the length of each stands before it."""
+        from safelight.native import _rows
+
+        whole = b"".join(part for value in parts for part in (len(value).to_bytes(4, "big"), value))
+        return _rows.fingerprints(whole, len(whole), self.key)
+
+    def of_columns(self, *columns: bytes | Bytes2D) -> Bytes2D:
+        """Return the same for many rows: a column is (n, width), or bytes that all rows share."""
+        from safelight.native import _rows
+
+        count = next(len(c) for c in columns if not isinstance(c, bytes))
+        parts = []
+        for column in columns:
+            size = len(column) if isinstance(column, bytes) else column.shape[1]
+            head = size.to_bytes(4, "big") + (column if isinstance(column, bytes) else b"")
+            parts.append(np.broadcast_to(np.frombuffer(head, np.uint8), (count, len(head))))
+            if not isinstance(column, bytes):
+                parts.append(column)
+        rows = np.concatenate(parts, axis=1)
+        return np.frombuffer(_rows.fingerprints(rows, rows.shape[1], self.key), np.uint8).reshape(-1, 16)
 
 
 class Conflicts:
     """Collects records; `count` gives the numbers at the end."""
 
     def __init__(self, folder: Path) -> None:
+        self.short = Fingerprints()
         self.spill = Spill(folder, "identity", WIDTH)
         self.media = Spill(folder, "media", 32)
         self.rows = bytearray()
@@ -43,16 +69,31 @@ class Conflicts:
             values = sorted(values, key=lambda d: (_ORDER[d[0]], d[1]))
         sha1 = next((raw for name, raw in values if name == "sha1"), b"")
         first = values[0] if values else record.opaque[0]
-        identity = first[1] if first[0] == "md5" else _short(first[0].encode(), first[1])
+        identity = first[1] if first[0] == "md5" else self.short.of(first[0].encode(), first[1])
         every = identity
         if len(values) + len(record.opaque) > 1:
-            every = _short(*(part for name, raw in (*values, *record.opaque) for part in (name.encode(), raw)))
+            every = self.short.of(*(part for name, raw in (*values, *record.opaque) for part in (name.encode(), raw)))
         self.rows += identity + every + category.to_bytes(4, "big") + (sha1[:8] if first[0] == "md5" and sha1 else bytes(8))
         self.repeated += record.repeats - 1
         if record.media_id is not None:
-            self.media_rows += _short(record.media_id.encode("utf-8", "surrogatepass")) + identity
+            self.media_rows += self.short.of(record.media_id.encode("utf-8", "surrogatepass")) + identity
         if len(self.rows) > 1 << 20:
             self.flush()
+
+    def add_block(self, columns: Columns, categories: NDArray[np.uint32]) -> None:
+        """Add the records of a block, the same rows as `add` would make of them. `categories`: numbers in the manifest."""
+        values = sorted(columns.digests.items(), key=lambda d: _ORDER[d[0]])
+        name, digests = values[0]
+        rows = np.zeros((columns.count, WIDTH), np.uint8)
+        rows[:, IDENTITY] = digests if name == "md5" else self.short.of_columns(name.encode(), digests)
+        rows[:, ALL] = rows[:, IDENTITY]
+        if len(values) > 1:
+            rows[:, ALL] = self.short.of_columns(*(part for method, own in values for part in (method.encode(), own)))
+        rows[:, CATEGORY] = categories.astype(">u4").view(np.uint8).reshape(-1, 4)
+        if name == "md5" and "sha1" in columns.digests:
+            rows[:, SHA1] = columns.digests["sha1"][:, :8]
+        self.repeated += int(columns.repeats.sum()) - columns.count
+        self.spill.add(rows)
 
     def flush(self) -> None:
         self.spill.add(np.frombuffer(bytes(self.rows), np.uint8).reshape(-1, WIDTH))
@@ -117,6 +158,7 @@ class Opaque:
     MOST_KINDS = 250
 
     def __init__(self, folder: Path) -> None:
+        self.short = Fingerprints()
         self.spill = Spill(folder, "opaque", 17)
         self.kinds: dict[str, int] = {}
         self.rows = bytearray()
@@ -125,7 +167,7 @@ class Opaque:
         for kind, raw in record.opaque:
             known = kind if kind in self.kinds or len(self.kinds) < self.MOST_KINDS else "other"
             number = self.kinds.setdefault(known, len(self.kinds))
-            self.rows += bytes([number]) + _short(kind.encode(), raw)
+            self.rows += bytes([number]) + self.short.of(kind.encode(), raw)
         if len(self.rows) > 1 << 20:
             self.flush()
 

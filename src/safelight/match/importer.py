@@ -17,8 +17,9 @@ import msgspec
 import safelight
 from safelight.durable import digest_file, sync_folder, write_atomically
 from safelight.match.assertions import SetWriter
-from safelight.match.entries import Event, Fact, HashSetFormat, Incomplete, Options, Record, Refused, Skip, Warn
-from safelight.match.formats import HEAD, by_name, detect
+from safelight.match.deconfirmed import NegativeList
+from safelight.match.entries import Block, Columns, Event, Fact, HashSetFormat, Incomplete, Options, Record, Refused, Skip, Warn
+from safelight.match.formats import HEAD, by_name, detect, events_of
 from safelight.match.formats.nsrl import apply_delta
 from safelight.match.indexes import seal
 from safelight.match.library import AS, FORMAT, Library, Manifest, folder_name
@@ -33,7 +34,7 @@ KNOWN_FORMATS = ("nsrl-rds2", "nsrl-rds3")
 def read_here(path: Path, known: HashSetFormat, options: Options) -> Iterator[Event]:
     """Run a reader in this process (tests, and where the caller is itself inside a sandbox)."""
     with path.open("rb") as stream:
-        yield from known.records(stream, msgspec.structs.replace(options, path=str(path)))
+        yield from events_of(known, stream, msgspec.structs.replace(options, path=str(path)))
 
 
 def recognise(path: Path, name: str | None) -> HashSetFormat:
@@ -90,6 +91,8 @@ def import_set(
             if digest_file(source) != report.source_sha256:
                 raise Refused(f"{source.name} changed while it was read")
             _publish(library, building, report)
+            if marked := NegativeList(library).carry(library.open(report.name, report.version, unconfirmed=True)):
+                report.messages.append(f"{marked} marks of the negative list stand in this version too")
         finally:
             shutil.rmtree(library.path / ".importing", ignore_errors=True)
     return report
@@ -138,6 +141,10 @@ def _fill(building: Path, report: ImportReport, events: Iterator[Event], scheme:
         if isinstance(event, Record):
             tally.record(event)
             writer.add(event)
+        elif isinstance(event, Block):
+            columns = Columns(event)
+            tally.block(event, columns)
+            writer.add_block(event, columns)
         elif isinstance(event, Skip):
             tally.skip(event)
         elif isinstance(event, Fact):

@@ -1,7 +1,7 @@
 """The files of one version of a hash set: written once at import, sealed with digests, mapped read-only for matching.
 
     md5.keys sha1.keys sha256.keys sha512.keys   sorted digests, fixed width, duplicates included
-    pdq.keys                                     sorted distinct PDQ hashes; pdq.starts: first place of each in pdq.rows
+    pdq.keys pdq.starts pdq.rows pdq.bands       the index of PDQ hashes, see `pdq_index.py`
     NAME.rows                                    row number of each key (unsigned, 4 bytes; 8 from 2**32 rows on), little-endian
     NAME.table                                   starts of the key prefixes (see `digests.py`), 8 bytes each
     positions categories marks qualities         one value a row: i64, u16 (number in the manifest), u8 (MARK_*), u8 (255 unknown)
@@ -16,8 +16,9 @@ import hashlib
 import mmap
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 import numpy as np
@@ -88,41 +89,49 @@ def check(path: Path, sealed: Sealed, whole: bool = False) -> None:
 
 
 def write_index(folder: Path, method: str, blocks: Iterator[Bytes2D], count: int, total_rows: int) -> int:
-    """Write the index of one method from sorted blocks of key + 8-byte big-endian row; return the number of distinct keys.
+    """Write the index of one method (not PDQ) from sorted blocks of key + 8-byte big-endian row; return the number of distinct keys.
 
-    `count`: keys in all blocks. Canary rows are part of it. Memory: one block and the prefix table.
+    `count`: keys in all blocks. Canary rows are part of it. Memory: one block; the table is written as the prefixes come.
     """
-    width = WIDTHS[method]
-    bits = bits_for(count)
-    counts = np.zeros(1 << bits, np.int64)
-    row_type = "<u4" if total_rows < 1 << 32 else "<u8"
+    from safelight.native import _rows
+
+    width, number = WIDTHS[method], 4 if total_rows < 1 << 32 else 8
     last, distinct, place = b"", 0, 0
-    distinct_only = method == "pdq"
-    with (folder / f"{method}.keys").open("wb") as keys_out, (folder / f"{method}.rows").open("wb") as rows_out:
-        starts_out = (folder / f"{method}.starts").open("wb") if distinct_only else None
+    with ExitStack() as files:
+        keys_out, rows_out, table_out = (files.enter_context((folder / f"{method}.{n}").open("wb")) for n in ("keys", "rows", "table"))
+        table = _Table(table_out, bits_for(count))
         for block in blocks:
-            keys = np.ascontiguousarray(block[:, :width])
-            rows = np.ascontiguousarray(block[:, width:]).view(">u8").reshape(-1)
-            fresh = np.ones(len(keys), bool)
-            fresh[1:] = (keys[1:] != keys[:-1]).any(axis=1)
-            fresh[0] = keys[0].tobytes() != last
-            last = keys[-1].tobytes()
-            distinct += int(fresh.sum())
-            if starts_out:
-                starts_out.write((np.flatnonzero(fresh) + place).astype("<u8").tobytes())
-                keys = keys[fresh]
-            keys_out.write(keys.tobytes())
-            rows_out.write(rows.astype(row_type).tobytes())
-            counts += np.bincount(prefixes(keys, bits), minlength=1 << bits)
-            place += len(block)
-        if starts_out:
-            starts_out.write(np.array([place], "<u8").tobytes())
-            starts_out.close()
+            keys, rows, fresh = _rows.cut(np.ascontiguousarray(block), width + 8, number, last)
+            keys_out.write(keys)
+            rows_out.write(rows)
+            table.add(np.frombuffer(keys, np.uint8).reshape(-1, width))
+            last, distinct, place = keys[-width:], distinct + fresh, place + len(block)
+        table.close()
     if place != count:
         raise AssertionError(f"{method}: {count} keys went in, {place} came out")
-    table = np.concatenate([np.zeros(1, np.uint64), np.cumsum(counts).astype(np.uint64)])
-    (folder / f"{method}.table").write_bytes(table.astype("<u8").tobytes())
     return distinct
+
+
+class _Table:
+    """Writes the starts of the prefixes while sorted keys pass."""
+
+    def __init__(self, out: BinaryIO, bits: int) -> None:
+        self.out, self.bits = out, bits
+        self.next = self.place = 0
+
+    def add(self, keys: Bytes2D) -> None:
+        if not len(keys):
+            return
+        own = prefixes(keys, self.bits)
+        for low in range(self.next, int(own[-1]) + 1, 1 << 20):
+            wanted = np.arange(low, min(low + (1 << 20), int(own[-1]) + 1))
+            self.out.write((np.searchsorted(own, wanted, "left") + self.place).astype("<u8").tobytes())
+        self.next = int(own[-1]) + 1
+        self.place += len(keys)
+
+    def close(self) -> None:
+        for low in range(self.next, (1 << self.bits) + 1, 1 << 20):
+            self.out.write(np.full(min(1 << 20, (1 << self.bits) + 1 - low), self.place, "<u8").tobytes())
 
 
 def map_array(path: Path, dtype: str, width: int = 1) -> NDArray[Any]:
@@ -137,17 +146,15 @@ def map_array(path: Path, dtype: str, width: int = 1) -> NDArray[Any]:
 
 
 class Index:
-    """One mapped index. `keys` (n, width) ascending; `rows` beside them; `starts` only for PDQ."""
+    """One mapped index of digests. `keys` (n, width) ascending; `rows` beside them."""
 
     def __init__(self, folder: Path, method: str, total_rows: int) -> None:
         self.method = method
         self.keys: Bytes2D = map_array(folder / f"{method}.keys", "u1", WIDTHS[method])
         self.rows = map_array(folder / f"{method}.rows", "<u4" if total_rows < 1 << 32 else "<u8")
         self.table = map_array(folder / f"{method}.table", "<u8")
-        self.starts = map_array(folder / f"{method}.starts", "<u8") if method == "pdq" else None
         self.bits = (len(self.table) - 1).bit_length() - 1
-        listed = int(self.starts[-1]) if self.starts is not None and len(self.starts) else len(self.keys)
-        if len(self.table) != (1 << self.bits) + 1 or len(self.rows) != listed or int(self.table[-1]) != len(self.keys):
+        if len(self.table) != (1 << self.bits) + 1 or len(self.rows) != len(self.keys) or int(self.table[-1]) != len(self.keys):
             raise SetDamaged(f"{method}: keys, rows and table do not fit together")
         self.total_rows = total_rows
 

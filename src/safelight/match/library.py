@@ -27,8 +27,10 @@ import msgspec
 import numpy as np
 
 from safelight.durable import sync_folder, write_atomically
-from safelight.match.entries import EXACT, WIDTHS, Refused
+from safelight.match.entries import WIDTHS, Refused
 from safelight.match.indexes import ROW_ARRAYS, Index, Sealed, SetDamaged, check, map_array
+from safelight.match.pdq_index import FILES as PDQ_FILES
+from safelight.match.pdq_index import PdqIndex
 from safelight.match.report import ImportReport
 
 FORMAT = 1
@@ -87,14 +89,15 @@ def default_path(option: str | os.PathLike[str] | None = None) -> Path:
 
 
 class OpenSet:
-    """An opened version: mapped arrays and the manifest. `indexes` by method, `positions`, `categories`, `marks`, `qualities` by row."""
+    """An opened version: mapped arrays and the manifest. `indexes` of digests by method, `pdq`, `positions`, `categories`, `marks`, `qualities` by row."""
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.folder, self.manifest, self.report = folder, manifest, manifest.report
         self.name, self.version, self.as_ = manifest.report.name, manifest.report.version, manifest.report.as_
         self.set_id = f"{self.name}|{self.version}"
         self.rows, self.total_rows = manifest.rows, manifest.total_rows
-        self.indexes = {method: Index(folder, method, self.total_rows) for method in manifest.methods}
+        self.indexes = {m: Index(folder, m, self.total_rows) for m in manifest.methods if m != "pdq"}
+        self.pdq = PdqIndex(folder, self.total_rows) if "pdq" in manifest.methods else None
         arrays = {name: map_array(folder / name, dtype) for name, dtype in ROW_ARRAYS}
         if any(len(array) != self.total_rows for array in arrays.values()):
             raise SetDamaged(f"{self.set_id}: the arrays of rows do not fit together")
@@ -108,11 +111,12 @@ class OpenSet:
 
 
 class Library:
-    """The sets of a unit. `path` need not exist before the first import."""
+    """The sets of a unit. `path` need not exist before the first import. `keep_open`: a version is opened and checked once."""
 
-    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+    def __init__(self, path: str | os.PathLike[str] | None = None, keep_open: bool = False) -> None:
         self.path = default_path(path)
         self.sets = self.path / "sets"
+        self._opened: dict[tuple[str, str], OpenSet] | None = {} if keep_open else None
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -210,18 +214,23 @@ class Library:
             waiting = self.versions(name)
             hint = f"; version {waiting[-1]} waits to be confirmed" if waiting else ""
             raise Refused(f"no hash set {name!r} to match with in {self.path}{hint}")
+        if self._opened is not None and (name, version) in self._opened:
+            return self._opened[name, version]
         manifest = self.manifest(name, version)
         if manifest.report.needs_confirmation and not unconfirmed and not self.is_confirmed(name, version):
             raise Refused(f"{name} {version} is not matched with until a person confirms it: {'; '.join(manifest.report.incomplete)}")
         folder = self.set_folder(name) / folder_name(version)
         self._check(folder, manifest, whole=False)
-        return OpenSet(folder, manifest)
+        opened = OpenSet(folder, manifest)
+        if self._opened is not None:
+            self._opened[name, version] = opened
+        return opened
 
     @staticmethod
     def _check(folder: Path, manifest: Manifest, whole: bool) -> None:
         wanted = {"entries.parquet", *(name for name, _ in ROW_ARRAYS)}
         for method in manifest.methods:
-            wanted |= {f"{method}.keys", f"{method}.rows", f"{method}.table"} | ({"pdq.starts"} if method == "pdq" else set())
+            wanted |= set(PDQ_FILES) if method == "pdq" else {f"{method}.keys", f"{method}.rows", f"{method}.table"}
         if missing := sorted(wanted - manifest.files.keys()):
             raise SetDamaged(f"{folder.name}: the manifest lacks {', '.join(missing)}")
         for file_name in sorted(wanted):
@@ -233,11 +242,12 @@ class Library:
         folder = self.set_folder(name) / folder_name(version)
         self._check(folder, manifest, whole=True)
         opened = OpenSet(folder, manifest)
+        if opened.pdq:
+            opened.pdq.verify()
         for method, index in opened.indexes.items():
             for start in range(0, len(index.keys), 1 << 20):
                 block = np.ascontiguousarray(index.keys[start : start + (1 << 20) + 1]).view(f"S{WIDTHS[method]}").reshape(-1)
-                wrong = block[1:] <= block[:-1] if method not in EXACT else block[1:] < block[:-1]
-                if bool(wrong.any()):
+                if bool((block[1:] < block[:-1]).any()):
                     raise SetDamaged(f"{name} {version}: {method}.keys are not in order")
             for start in range(0, len(index.rows), 1 << 20):
                 index.take(np.arange(start, min(start + (1 << 20), len(index.rows))))

@@ -61,8 +61,8 @@ def match_case_contents(
 ) -> Iterator[Match]:
     """Yield the matches of a case with one set, sorted.
 
-    `contents`: Arrow record batches (or tables) with sha256, sha1, md5; `pictures`: the same with sha256, pdq, pdq_quality,
-    pdq_transforms, pdq_white, pdq_white_quality; both in ascending sha256, else ValueError. `distance` 0..64 bits. PDQ hashes below
+    `contents`: Arrow record batches (or tables) with sha256, sha1, md5; `pictures`: the same with the columns of
+    `pictures.PICTURE_COLUMNS` (forms may be left out); both in ascending sha256, else ValueError. `distance` 0..64 bits. PDQ hashes below
     `quality_gate` (0..100) take part on neither side; entries without a quality do. `trivial`: match digests of trivial content too.
     One row per (content, entry, method). Raise `CanaryLost` where a planted entry is lost.
     """
@@ -72,7 +72,7 @@ def match_case_contents(
         exact = exact_matches(contents, opened, trivial=trivial, canaries=canaries)
     else:
         exact = iter(())
-    if pictures is None or "pdq" not in opened.indexes:
+    if pictures is None or opened.pdq is None:
         yield from exact
         return
     from safelight.match.pictures import picture_matches
@@ -115,7 +115,8 @@ def check_digest_canaries(opened: OpenSet, method: str, first: Longs, count: Lon
         raise CanaryLost(opened.set_id, method, "a planted digest leads to an entry that is none")
 
 
-def _banned(keys: Bytes2D, digests: frozenset[bytes]) -> Bools:
+def banned(keys: Bytes2D, digests: frozenset[bytes]) -> Bools:
+    """Say which (n, width) keys are among some digests."""
     listed = [d for d in digests if len(d) == keys.shape[1]]
     return np.isin(strings(keys), np.array(listed, f"S{keys.shape[1]}"))
 
@@ -129,7 +130,7 @@ def _look_up(batch: Any, method: str, opened: OpenSet, trivial: bool, canaries: 
     if canaries:
         check_digest_canaries(opened, method, first[len(keys) :], count[len(keys) :])
     first, count = first[: len(keys)], count[: len(keys)]
-    count[~valid | _banned(keys, EMPTY if trivial else EMPTY | TRIVIAL)] = 0
+    count[~valid | banned(keys, EMPTY if trivial else EMPTY | TRIVIAL)] = 0
     return first, count
 
 

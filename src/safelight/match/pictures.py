@@ -1,7 +1,7 @@
-"""Match pictures by PDQ: all eight turns and flips and the form on white against the distinct hashes of a set.
+"""Match pictures by PDQ: all eight turns and flips of each form of a picture against the distinct hashes of a set.
 
-One row per (content, entry): the least distance; on a tie the picture as it is before the form on white, then the first transform in
-the order of `records.TRANSFORMS`.
+One row per (content, entry): the least distance; on a tie the first form in the order of `records.FORMS`, then the first
+transform in the order of `records.TRANSFORMS`.
 """
 
 from __future__ import annotations
@@ -13,40 +13,44 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safelight.match.canaries import COUNT, CanaryLost, keys, pdq_twins
-from safelight.match.columns import Ascending, Bytes2D, fixed, strings
+from safelight.match.columns import Ascending, Bytes2D, fixed
 from safelight.match.digests import expand, plain_lookup
 from safelight.match.indexes import MARK_CANARY, UNKNOWN_QUALITY
 from safelight.match.library import OpenSet
 from safelight.match.matcher import Match
-from safelight.match.pdq import Pairs, join_batches
-from safelight.records import TRANSFORMS
+from safelight.match.pdq import Pairs, by_value, collapse
+from safelight.records import FORMS, TRANSFORMS
 
-MOST_PICTURES = 25_000
+MOST_PICTURES = 32_000
+"""Pictures at once: with all their forms and turns about a million queries, which is what a large set is searched best with."""
 MOST_PAIRS = 8_000_000
 """Pairs of (picture, entry) that are held at once; beyond it the pictures are taken in halves."""
 
 Longs = NDArray[np.int64]
 
+HASH_COLUMNS = ("pdq", *(f"pdq_{form}" for form in FORMS[1:]))
+"""The column of each form; its quality and its turns stand in COLUMN_quality and COLUMN_transforms."""
+PICTURE_COLUMNS = ("sha256", *(f"{column}{part}" for column in HASH_COLUMNS for part in ("", "_quality", "_transforms")))
+
 
 class Queries:
-    """The hashes of some pictures: `hashes` (n, 32), `picture` number, `slot` of the transform, `white` 0 or 1."""
+    """The hashes of some pictures: `hashes` (n, 32), `picture` number, `slot` of the transform, number of the `form`."""
 
     def __init__(self, batch: Any, gate: int) -> None:
         self.names, _ = fixed(batch.column("sha256"), 32)
         parts: list[tuple[Bytes2D, Longs, Longs, int]] = []
-        plain, valid = fixed(batch.column("pdq"), 32)
-        good = valid & (self._numbers(batch, "pdq_quality") >= gate)
-        chosen = np.flatnonzero(good)
-        parts.append((plain[chosen], chosen, np.zeros(len(chosen), np.int64), 0))
-        parts.append((*self._transforms(batch, good), 0))
-        if "pdq_white" in batch.schema.names:
-            white, valid = fixed(batch.column("pdq_white"), 32)
-            chosen = np.flatnonzero(valid & (self._numbers(batch, "pdq_white_quality") >= gate))
-            parts.append((white[chosen], chosen, np.zeros(len(chosen), np.int64), 1))
+        for form, column in enumerate(HASH_COLUMNS):
+            if column not in batch.schema.names:
+                continue
+            hashes, valid = fixed(batch.column(column), 32)
+            good = valid & (self._numbers(batch, f"{column}_quality") >= gate)
+            chosen = np.flatnonzero(good)
+            parts.append((hashes[chosen], chosen, np.zeros(len(chosen), np.int64), form))
+            parts.append((*self._transforms(batch, f"{column}_transforms", good), form))
         self.hashes = np.concatenate([p[0] for p in parts])
         self.picture = np.concatenate([p[1] for p in parts])
         self.slot = np.concatenate([p[2] for p in parts])
-        self.white = np.concatenate([np.full(len(p[0]), p[3], np.int64) for p in parts])
+        self.form = np.concatenate([np.full(len(p[0]), p[3], np.int64) for p in parts])
 
     @staticmethod
     def _numbers(batch: Any, name: str) -> Longs:
@@ -55,12 +59,12 @@ class Queries:
         return numbers
 
     @staticmethod
-    def _transforms(batch: Any, good: NDArray[np.bool_]) -> tuple[Bytes2D, Longs, Longs]:
+    def _transforms(batch: Any, name: str, good: NDArray[np.bool_]) -> tuple[Bytes2D, Longs, Longs]:
         import pyarrow as pa
 
-        if "pdq_transforms" not in batch.schema.names:
+        if name not in batch.schema.names:
             return np.zeros((0, 32), np.uint8), np.zeros(0, np.int64), np.zeros(0, np.int64)
-        column = batch.column("pdq_transforms")
+        column = batch.column(name)
         column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
         lengths = np.array(column.value_lengths().fill_null(0).to_numpy(zero_copy_only=False), np.int64)
         hashes, valid = fixed(column.flatten(), 32)
@@ -79,9 +83,9 @@ class Similar:
 
     def __init__(self, opened: OpenSet, distance: int, gate: int, canaries: bool) -> None:
         self.opened, self.distance = opened, distance
-        self.index = opened.indexes["pdq"]
-        assert self.index.starts is not None
-        self.starts = self.index.starts.astype(np.int64)
+        if opened.pdq is None:
+            raise ValueError(f"{opened.set_id} has no PDQ hashes")
+        self.index = opened.pdq
         self.gate = gate
         self.twins, self.twin_canary, self.twin_distance = pdq_twins(opened.set_id, distance)
         if not canaries:
@@ -109,7 +113,7 @@ class Similar:
         """Yield the pairs of `hashes` with distinct keys of the index, canaries checked and taken out."""
         count = len(hashes)
         seen = np.zeros(len(self.twins), bool)
-        for q, e, d in join_batches(np.concatenate([hashes, self.twins]), self.index.keys, self.distance):
+        for q, e, d in self.index.pairs(np.concatenate([hashes, self.twins]), self.distance):
             twin = q >= count
             t = q[twin] - count
             hit = (e[twin] == self.canary_key[self.twin_canary[t]]) & (d[twin] == self.twin_distance[t])
@@ -131,21 +135,21 @@ class Similar:
 
     def _best(self, queries: Queries, numbers: Longs, whole: bool) -> tuple[Longs, Longs, Longs] | None:
         """Return (picture, row, cost) with the least cost of each pair; None where there are too many and `whole` is not asked."""
-        values = strings(queries.hashes[numbers])
-        _, one, inverse = np.unique(values, return_index=True, return_inverse=True)
-        by_hash = np.argsort(inverse, kind="stable")
-        number_of, starts = np.bincount(inverse, minlength=len(one)), np.searchsorted(inverse[by_hash], np.arange(len(one)))
+        one, which = collapse(queries.hashes[numbers])
+        starts, by_hash = by_value(which, len(one))
+        number_of = np.diff(starts)
         best = np.zeros((3, 0), np.int64)
         for q, e, d in self.pairs(queries.hashes[numbers[one]]):
-            if not whole and int((number_of[q] * (self.starts[e + 1] - self.starts[e])).sum()) + best.shape[1] > MOST_PAIRS:
+            first, many = self.index.places_of(e)
+            if not whole and int((number_of[q] * many).sum()) + best.shape[1] > MOST_PAIRS:
                 return None
-            pair, place = expand(self.starts[e], self.starts[e + 1] - self.starts[e])
+            pair, place = expand(first, many)
             rows = self.index.take(place)
             keep = self.usable(rows)
             pair, rows = pair[keep], rows[keep]
-            again, user = expand(starts[q[pair]].astype(np.int64), number_of[q[pair]])
+            again, user = expand(starts[q[pair]], number_of[q[pair]])
             query = numbers[by_hash[user]]
-            cost = (d[pair[again]].astype(np.int64) * 2 + queries.white[query]) * len(TRANSFORMS) + queries.slot[query]
+            cost = (d[pair[again]].astype(np.int64) * len(FORMS) + queries.form[query]) * len(TRANSFORMS) + queries.slot[query]
             best = _least(np.concatenate([best, np.stack([queries.picture[query], rows[again], cost])], axis=1))
         return best[0], best[1], best[2]
 
@@ -154,10 +158,12 @@ class Similar:
         entries = opened.positions[rows]
         for at in np.lexsort((entries, picture)):
             rest, slot = divmod(int(cost[at]), len(TRANSFORMS))
-            bits, white = divmod(rest, 2)
-            name, form = queries.names[picture[at]].tobytes(), "white" if white else "full"
+            bits, form = divmod(rest, len(FORMS))
+            name = queries.names[picture[at]].tobytes()
             category = texts[int(opened.categories[rows[at]])]
-            yield Match(name, opened.name, opened.version, opened.as_, "pdq", bits, TRANSFORMS[slot], form, int(entries[at]), category)
+            yield Match(
+                name, opened.name, opened.version, opened.as_, "pdq", bits, TRANSFORMS[slot], FORMS[form], int(entries[at]), category
+            )
 
 
 def _least(rows: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 import msgspec
+import numpy as np
 
-from safelight.match.entries import EXACT, PERCEPTUAL, Fact, Record, Skip
+from safelight.match.entries import EXACT, PERCEPTUAL, Block, Columns, Fact, Record, Skip
 from safelight.match.schemes import is_uncategorised
 
 FIRST = 20
@@ -107,6 +108,19 @@ class Tally:
                 self.scopes.setdefault(method, set()).add(record.scope)
         if not record.digests and all(kind == "photodna" for kind, _ in record.opaque):
             report.photodna_only_records += count
+
+    def block(self, block: Block, columns: Columns) -> None:
+        """Count the records of a block."""
+        count = int(columns.repeats.sum())
+        self.report.records_read += count
+        self.report.records_stored += count
+        if columns.codes is None:
+            self.category_counts[None, None] += count
+            return
+        sums = np.bincount(columns.codes, columns.repeats, len(block.categories))
+        for code, own in zip(block.categories, sums.tolist(), strict=True):
+            if own:
+                self.category_counts[None, code] += int(own)
 
     def finish(self, scheme: str | None, distinct: dict[str, int], opaque: dict[str, int]) -> None:
         """Fill in what is known only at the end: the scheme, and the distinct values."""

@@ -15,8 +15,8 @@ from typing import BinaryIO
 
 import msgspec
 
-from safelight.match.entries import Event, HashSetFormat, Options, Refused
-from safelight.match.formats import by_name
+from safelight.match.entries import Block, Event, HashSetFormat, Options, Refused
+from safelight.match.formats import by_name, events_of
 from safelight.match.importer import Reader
 
 BATCH = 2_000
@@ -59,9 +59,9 @@ def event_frames(name: str, options: bytes, descriptors: Sequence[int]) -> Itera
     known, chosen = by_name(name), msgspec.json.decode(options, type=Options)
     with _stream(descriptors, chosen) as stream:
         batch: list[Event] = []
-        for event in known.records(stream, chosen):
+        for event in events_of(known, stream, chosen):
             batch.append(event)
-            if len(batch) >= BATCH:
+            if len(batch) >= BATCH or isinstance(event, Block):
                 yield _encoder.encode(batch)
                 batch = []
         yield _encoder.encode(batch)

@@ -1,4 +1,4 @@
-"""Sort any number of fixed-width rows in bounded memory: radix partition to files by first byte, then sort file by file.
+"""Sort any number of fixed-width rows in bounded memory: part them to files by their first byte, then sort file by file.
 
 Rows are compared as bytes, whole. A file that is too large for memory (many equal or similar keys, by nature or by malice) is split
 again at the first byte in which its rows differ, so equal keys do not cost a pass per byte.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,25 +16,17 @@ Bytes2D = NDArray[np.uint8]
 
 BUFFER = 16 << 20
 """Bytes held before they go to the files."""
-BLOCK = 32 << 20
-"""Most bytes that are sorted at once."""
+BLOCK = 128 << 20
+"""Most bytes that are sorted at once; a sort holds up to three times as many."""
 READ = 4 << 20
 
 
 def sort_rows(rows: Bytes2D) -> Bytes2D:
-    """Return the (n, width) rows in ascending byte order; n < 2**31."""
-    if len(rows) < 2:
-        return rows
+    """Return the (n, width) rows in ascending byte order; n < 2**32."""
+    from safelight.native import _rows
+
     width = rows.shape[1]
-    padded = np.zeros((len(rows), (width + 7) // 8 * 8), np.uint8)
-    padded[:, :width] = rows
-    words = padded.view(">u8").astype(np.uint64)
-    first: NDArray[Any] = np.argsort(words[:, 0], kind="stable")
-    head = words[first, 0]
-    if words.shape[1] > 1 and bool((head[1:] == head[:-1]).any()):
-        first = np.lexsort(words.T[::-1])
-    ordered: Bytes2D = rows[first]
-    return ordered
+    return np.frombuffer(_rows.sort(np.ascontiguousarray(rows), width), np.uint8).reshape(-1, width)
 
 
 class Spill:
@@ -66,12 +57,14 @@ class Spill:
             self.held, self.held_bytes, self.spilled = [], 0, True
 
     def _split(self, rows: Bytes2D, at: int, stem: str) -> None:
-        order = np.argsort(rows[:, at], kind="stable")
-        ordered = rows[order]
-        edges = np.searchsorted(ordered[:, at], np.arange(257))
-        for byte in np.unique(ordered[:, at]).tolist():
+        from safelight.native import _rows
+
+        ordered, raw_edges = _rows.part(np.ascontiguousarray(rows), self.width, at)
+        edges = np.frombuffer(raw_edges, np.int64) * self.width
+        parts = memoryview(ordered)
+        for byte in np.flatnonzero(edges[1:] > edges[:-1]).tolist():
             with (self.folder / f"{stem}{byte:02x}").open("ab") as out:
-                out.write(ordered[edges[byte] : edges[byte + 1]].tobytes())
+                out.write(parts[edges[byte] : edges[byte + 1]])
 
     def blocks(self) -> Iterator[Bytes2D]:
         """Yield all rows in ascending order, block by block; the files are removed as they are read. To be called once."""

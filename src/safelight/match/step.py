@@ -20,18 +20,19 @@ from safelight.match.indexes import SetDamaged
 from safelight.match.library import Library, SetInfo, folder_name
 from safelight.match.matcher import match_case_contents
 from safelight.match.pdq import QUALITY
+from safelight.match.pictures import PICTURE_COLUMNS
 
 STEP = "match-1"
 ROWS = 50_000
 """Contents in one batch."""
 
 
-def match_case(case: Case, library: str | None, distance: int, progress: Any) -> Iterator[dict[str, Any]]:
+def match_case(case: Case, library: str | Library | None, distance: int, progress: Any) -> Iterator[dict[str, Any]]:
     """Match with every ready set and yield what the ledger is to say of each. Sets that are gone lose their matches.
 
-    Raise `NotVerified` where a canary is lost or a set is damaged: "no match" would be a claim without proof.
+    `library`: its path, or one that is open. Raise `NotVerified` where a canary is lost or a set is damaged: "no match" would be a claim without proof.
     """
-    shelf = Library(library)
+    shelf = library if isinstance(library, Library) else Library(library)
     sets = shelf.list()
     ready = {_folder(s): s for s in sets if s.state == "ready"}
     for old in sorted((case.folder / "matches").iterdir()):
@@ -51,13 +52,32 @@ def match_case(case: Case, library: str | None, distance: int, progress: Any) ->
         raise NotVerified(f"hash sets are damaged and were not matched: {said}. All other sets were. Import them again.")
 
 
+def pending(case: Case, shelf: Library, distance: int) -> bool:
+    """Say whether `match_case` would change anything: a set that is new or changed, or one that is gone or damaged."""
+    ready, inputs = {}, input_digest(case)
+    for info in shelf.list():
+        if info.state == "damaged":
+            return True
+        if info.state == "ready":
+            ready[_folder(info)] = _key(info, inputs, distance)
+    if any(old.is_dir() and old.name not in ready for old in (case.folder / "matches").iterdir()):
+        return True
+    done = {e["folder"]: e.get("key", "") for e in case.ledger.entries() if "folder" in e}
+    return any(done.get(f"matches/{name}") != key or not (case.folder / "matches" / name).is_dir() for name, key in ready.items())
+
+
+def _key(info: SetInfo, inputs: str, distance: int) -> str:
+    text = f"{STEP} {inputs} {info.name} {info.version} {info.as_} {info.source_sha256} {distance}"
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def _folder(info: SetInfo) -> str:
     return f"{folder_name(info.name)}-{folder_name(info.version)}"
 
 
 def _match_set(case: Case, shelf: Library, name: str, info: SetInfo, inputs: str, distance: int) -> dict[str, Any] | None:
     target = case.folder / "matches" / name
-    key = hashlib.sha256(f"{STEP} {inputs} {info.name} {info.version} {info.as_} {info.source_sha256} {distance}".encode()).hexdigest()
+    key = _key(info, inputs, distance)
     if is_current(case, f"matches/{name}", key):
         return None
     facts, kinds = Facts(case), dict[str, int]()
@@ -66,7 +86,7 @@ def _match_set(case: Case, shelf: Library, name: str, info: SetInfo, inputs: str
         contents = facts.con.sql("select sha256, sha1, md5, size from contents order by sha256").to_arrow_reader(ROWS)
         other = Facts(case)  # a connection streams one result at a time
         pictures = other.con.sql(
-            "select sha256, pdq, pdq_quality, pdq_transforms, pdq_white, pdq_white_quality from pictures where pdq is not null order by sha256"
+            f"select {', '.join(PICTURE_COLUMNS)} from pictures where pdq is not null order by sha256"
         ).to_arrow_reader(ROWS)
         with folder_atomically(target) as folder:
             table = TableWriter(folder / "matches.parquet", "matches")

@@ -1,12 +1,8 @@
-/* Pairs of 256-bit hashes within a Hamming distance: brute force and a band-partitioned join.
+/* Pairs of 256-bit hashes within a Hamming distance, by comparing every query with every entry.
  *
- * brute: every query against every entry; entries are transposed in tiles so that AVX-512 VPOPCNTDQ compares eight, AVX2 four
- *        at once; the portable path uses the compiler's popcount. The path is chosen at run time.
- * bands: 16 bands of 16 bits. Two hashes within d differ in at most d/16 bits in some band (pigeonhole), so only entries whose
- *        band key is within that radius are compared in full. A pair is reported in its first qualifying band only.
- *
- * Both report exactly the same pairs as safelight/native/hamming_twin.py. The GIL is released. Output is bounded by `max_pairs`:
- * beyond it nothing is returned (None) and the caller splits the queries.
+ * Entries are transposed in tiles so that AVX-512 VPOPCNTDQ compares eight, AVX2 four at once; the portable path uses the compiler's
+ * popcount. The path is chosen at run time. All report exactly the pairs of safelight/native/hamming_twin.py. The GIL is released.
+ * Output is bounded by `max_pairs`: beyond it nothing is returned (None) and the caller splits the queries. By bands: _bands.c.
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -51,11 +47,6 @@ static inline int pairs_add(pairs_t *p, uint32_t q, uint32_t e, int d) {
     p->distance[p->used] = (uint8_t)d;
     p->used++;
     return 1;
-}
-
-static inline int distance4(const uint64_t *a, const uint64_t *b) {
-    return __builtin_popcountll(a[0] ^ b[0]) + __builtin_popcountll(a[1] ^ b[1]) + __builtin_popcountll(a[2] ^ b[2]) +
-           __builtin_popcountll(a[3] ^ b[3]);
 }
 
 /* One tile: `count` entries from number `first`, against all queries. base >= 0: only entries below base + query number. */
@@ -174,97 +165,6 @@ static void run_brute(tile_t tile_join, const uint8_t *queries, size_t nq, const
     free(aligned);
 }
 
-#define KEYS 65536
-
-static inline uint32_t band_key(const uint8_t *hash, int band) { return (uint32_t)hash[2 * band] << 8 | hash[2 * band + 1]; }
-
-/* Stable counting sort of `n` hashes by their key in `band`: numbers into `order`, first position of each key into `start`. */
-static void band_sort(const uint8_t *hashes, size_t n, int band, uint32_t *start, uint32_t *order) {
-    memset(start, 0, (KEYS + 1) * sizeof *start);
-    for (size_t i = 0; i < n; i++) start[band_key(hashes + i * 32, band) + 1]++;
-    for (size_t k = 0; k < KEYS; k++) start[k + 1] += start[k];
-    for (size_t i = 0; i < n; i++) order[start[band_key(hashes + i * 32, band)]++] = (uint32_t)i;
-    memmove(start + 1, start, KEYS * sizeof *start);
-    start[0] = 0;
-}
-
-static int probe_masks(int radius, uint16_t *masks) {
-    int n = 0;
-    masks[n++] = 0;
-    if (radius >= 1)
-        for (int i = 0; i < 16; i++) masks[n++] = (uint16_t)(1u << i);
-    if (radius >= 2)
-        for (int i = 0; i < 16; i++)
-            for (int j = i + 1; j < 16; j++) masks[n++] = (uint16_t)(1u << i | 1u << j);
-    return n;
-}
-
-#ifdef X86
-#define POPCNT __attribute__((target("popcnt")))
-#else
-#define POPCNT
-#endif
-
-static int seen_before(const uint8_t *a, const uint8_t *b, int band, int radius) {
-    for (int k = 0; k < band; k++)
-        if (__builtin_popcount(band_key(a, k) ^ band_key(b, k)) <= radius) return 1;
-    return 0;
-}
-
-#define BAND_BODY                                                                                                       \
-    for (size_t i = 0; i < nq; i++) {                                                                                   \
-        uint32_t q = qorder[i];                                                                                         \
-        uint64_t h[WORDS];                                                                                              \
-        memcpy(h, queries + (size_t)q * 32, 32);                                                                        \
-        uint32_t key = band_key(queries + (size_t)q * 32, band);                                                        \
-        for (int m = 0; m < nmasks; m++) {                                                                              \
-            uint32_t k = key ^ masks[m];                                                                                \
-            for (uint32_t r = start[k]; r < start[k + 1]; r++) {                                                        \
-                const uint64_t *e = rows + (size_t)r * WORDS;                                                           \
-                int half = __builtin_popcountll(h[0] ^ e[0]) + __builtin_popcountll(h[1] ^ e[1]);                       \
-                if (half > distance) continue;                                                                          \
-                int d = half + __builtin_popcountll(h[2] ^ e[2]) + __builtin_popcountll(h[3] ^ e[3]);                   \
-                if (d > distance || !wanted(base, q, ids[r])) continue;                                                 \
-                if (seen_before((const uint8_t *)h, (const uint8_t *)e, band, radius)) continue;                        \
-                if (!pairs_add(out, q, ids[r], d)) return 0;                                                            \
-            }                                                                                                           \
-        }                                                                                                               \
-    }                                                                                                                   \
-    return 1;
-
-#define BAND_ARGS                                                                                                       \
-    const uint8_t *queries, size_t nq, const uint32_t *qorder, const uint64_t *rows, const uint32_t *ids,               \
-        const uint32_t *start, const uint16_t *masks, int nmasks, int band, int radius, int distance, int64_t base, pairs_t *out
-
-static int band_plain(BAND_ARGS) { BAND_BODY }
-POPCNT static int band_popcnt(BAND_ARGS) { BAND_BODY }
-
-static void run_bands(const uint8_t *queries, size_t nq, const uint8_t *entries, size_t ne, int distance, int64_t base, pairs_t *out) {
-    int radius = distance / 16, popcnt = 0;
-    uint16_t masks[137];
-    int nmasks = probe_masks(radius, masks);
-#ifdef X86
-    __builtin_cpu_init();
-    popcnt = __builtin_cpu_supports("popcnt");
-#endif
-    uint32_t *start = malloc((KEYS + 1) * sizeof *start), *ids = malloc(ne * sizeof *ids + 1);
-    uint32_t *qstart = malloc((KEYS + 1) * sizeof *qstart), *qorder = malloc(nq * sizeof *qorder + 1);
-    uint64_t *rows = malloc(ne * 32 + 1);
-    if (!start || !ids || !qstart || !qorder || !rows) out->no_memory = 1;
-    for (int band = 0; band < 16 && !out->no_memory; band++) {
-        band_sort(entries, ne, band, start, ids);
-        for (size_t r = 0; r < ne; r++) memcpy(rows + r * WORDS, entries + (size_t)ids[r] * 32, 32);
-        band_sort(queries, nq, band, qstart, qorder);
-        int ok = (popcnt ? band_popcnt : band_plain)(queries, nq, qorder, rows, ids, start, masks, nmasks, band, radius, distance, base, out);
-        if (!ok) break;
-    }
-    free(start);
-    free(ids);
-    free(qstart);
-    free(qorder);
-    free(rows);
-}
-
 static PyObject *give(pairs_t *p) {
     PyObject *result = NULL;
     if (p->no_memory)
@@ -315,29 +215,10 @@ static PyObject *py_brute(PyObject *self, PyObject *args) {
     return result;
 }
 
-static PyObject *py_bands(PyObject *self, PyObject *args) {
-    Py_buffer q, e;
-    int distance;
-    long long base, max_pairs;
-    if (!PyArg_ParseTuple(args, "y*y*iLL", &q, &e, &distance, &base, &max_pairs)) return NULL;
-    PyObject *result = NULL;
-    if (check_sizes(&q, &e, distance, 47)) {
-        pairs_t out = {.limit = max_pairs > 0 ? (size_t)max_pairs : 0};
-        Py_BEGIN_ALLOW_THREADS
-        run_bands(q.buf, (size_t)q.len / 32, e.buf, (size_t)e.len / 32, distance, base, &out);
-        Py_END_ALLOW_THREADS
-        result = give(&out);
-    }
-    PyBuffer_Release(&q);
-    PyBuffer_Release(&e);
-    return result;
-}
-
 static PyObject *py_level(PyObject *self, PyObject *unused) { return PyUnicode_FromString(best_level()); }
 
 static PyMethodDef methods[] = {
     {"brute", py_brute, METH_VARARGS, "brute(queries, entries, distance, base, max_pairs, level) -> (u32, u32, u8) bytes, or None beyond max_pairs"},
-    {"bands", py_bands, METH_VARARGS, "bands(queries, entries, distance, base, max_pairs) -> (u32, u32, u8) bytes, or None beyond max_pairs"},
     {"level", py_level, METH_NOARGS, "level() -> the instruction set that is used: avx512, avx2, portable"},
     {NULL, NULL, 0, NULL}};
 

@@ -1,7 +1,7 @@
 /* One decode of a JPEG for everything: the PDQ hashes from the full-size luma plane and a small colour picture.
 
    libjpeg-turbo is asked for raw planes, band by band; each band goes into the PDQ kernel and into a box filter while it is in
-   the cache, so no plane of the whole picture exists. Damaged data are decoded as far as they go. Layouts that have no luma
+   the cache. Only the luma plane is kept, a byte a pixel, for the trimmed and the nearest-512 form. Damaged data are decoded as far as they go. Layouts that have no luma
    plane of full size (RGB, CMYK, subsampled Y) are answered with status UNSUITABLE: another decoder takes them.
    No call here ends the process: libjpeg's error exit jumps back, its warnings are counted and the first is kept. */
 #define PY_SSIZE_T_CLEAN
@@ -12,6 +12,7 @@
 #include <jpeglib.h>
 #include <jerror.h>
 
+#include "pdq_forms.h"
 #include "pdq_kernel.h"
 
 enum { DECODED = 0, UNSUITABLE = 1, TOO_MANY_PIXELS = 2, TOO_MUCH_MEMORY = 3, TOO_MANY_SCANS = 4, FAILED = 5 };
@@ -37,6 +38,8 @@ typedef struct {
     Pdq pdq;
     int hashing, tiny, quality;
     uint8_t hashes[32 * PDQ_SLOTS];
+    uint8_t *plane; /* luma of the whole picture */
+    PdqForms forms;
     Shrink shrink[PLANES];
     uint8_t *rows[PLANES];
     JSAMPROW lines[PLANES][BAND];
@@ -144,6 +147,7 @@ static int prepare(Decode *d) {
     if (!d->tiny) {
         if (pdq_begin(&d->pdq, j->image_width, j->image_height, 1, d->turns)) return -1;
         d->hashing = 1;
+        if (d->turns && (d->plane = malloc((size_t)(d->width * d->height))) == NULL) return -1;
     }
     for (int c = 0; c < d->components; c++) {
         const jpeg_component_info *info = j->comp_info + c;
@@ -166,6 +170,9 @@ static int prepare(Decode *d) {
 /* Hand the next band of full-size rows to the kernel and the filters. */
 static int take_band(Decode *d) {
     if (d->hashing && pdq_rows(&d->pdq, d->rows[0], d->stride[0], d->band)) return -1;
+    if (d->plane != NULL)
+        for (int64_t y = d->done; y < d->done + d->band && y < d->height; y++)
+            memcpy(d->plane + y * d->width, d->lines[0][y - d->done], (size_t)d->width);
     for (int c = 0; c < d->components; c++) {
         Shrink *s = &d->shrink[c];
         int64_t from = d->done * s->vertical / s->most_vertical, count = d->band * s->vertical / s->most_vertical;
@@ -235,6 +242,7 @@ static void release(Decode *d) {
         free(d->shrink[c].out);
         free(d->rows[c]);
     }
+    free(d->plane);
     if (d->created) jpeg_destroy_decompress(&d->jpeg);
     free(d);
 }
@@ -259,20 +267,16 @@ static PyObject *small_picture(const Decode *d) {
 }
 
 static PyObject *answer(const Decode *d) {
-    int decoded = d->done > 0, slots = d->turns ? PDQ_SLOTS : 1;
-    PyObject *hashes = PyTuple_New(decoded ? slots : 0);
-    for (int i = 0; hashes != NULL && decoded && i < slots; i++) {
-        PyObject *hash = PyBytes_FromStringAndSize((const char *)d->hashes + 32 * i, 32);
-        if (hash == NULL || PyTuple_SetItem(hashes, i, hash)) Py_CLEAR(hashes);
-    }
+    int decoded = d->done > 0;
+    PyObject *hashes = pdq_hash_tuple(d->hashes, !decoded ? 0 : d->turns ? PDQ_SLOTS : 1);
     PyObject *small = hashes == NULL ? NULL : decoded ? small_picture(d) : PyBytes_FromStringAndSize("", 0);
     if (small == NULL) {
         Py_XDECREF(hashes);
         return NULL;
     }
-    return Py_BuildValue("(iLLiNiNLLiisslL)", d->status, (long long)d->width, (long long)d->height, d->components, hashes, d->quality, small, (long long)d->shrink[0].out_width,
+    return Py_BuildValue("(iLLiNiNLLiisslLN)", d->status, (long long)d->width, (long long)d->height, d->components, hashes, d->quality, small, (long long)d->shrink[0].out_width,
                          (long long)d->shrink[0].out_height, d->complete, d->truncated, d->fatal, d->warning, d->warnings,
-                         (long long)d->consumed);
+                         (long long)d->consumed, pdq_forms_tuple(&d->forms));
 }
 
 static PyObject *py_decode(PyObject *self, PyObject *args) {
@@ -288,6 +292,7 @@ static PyObject *py_decode(PyObject *self, PyObject *args) {
     int failed;
     Py_BEGIN_ALLOW_THREADS
     failed = decode(d, view.buf, (size_t)view.len);
+    if (!failed && d->plane != NULL && d->done >= d->height) failed = pdq_forms(d->plane, d->width, d->height, &d->forms);
     finish(d, (size_t)view.len);
     Py_END_ALLOW_THREADS
     PyObject *result = failed ? PyErr_NoMemory() : answer(d);
@@ -299,7 +304,7 @@ static PyObject *py_decode(PyObject *self, PyObject *args) {
 static PyMethodDef methods[] = {
     {"decode", py_decode, METH_VARARGS,
      "decode(data, max_pixels, max_coefficient_bytes, max_scans, small_side, turns) -> (status, width, height, components, hashes, "
-     "quality, small, small_width, small_height, complete, truncated, fatal, warning, warnings, consumed)"},
+     "quality, small, small_width, small_height, complete, truncated, fatal, warning, warnings, consumed, (trimmed, nearest))"},
     {NULL, NULL, 0, NULL},
 };
 

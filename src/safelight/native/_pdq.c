@@ -4,6 +4,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include "pdq_forms.h"
 #include "pdq_kernel.h"
 
 typedef struct {
@@ -85,13 +86,50 @@ static PyObject *hasher_finish(PyObject *object, PyObject *unused) {
     }
     if (self->ready) quality = pdq_end(&self->kernel, out);
     self->finished = 1;
-    PyObject *hashes = PyTuple_New(slots);
-    for (int i = 0; hashes != NULL && i < slots; i++) {
-        PyObject *hash = PyBytes_FromStringAndSize((const char *)out + 32 * i, 32);
-        if (hash == NULL || PyTuple_SetItem(hashes, i, hash)) Py_CLEAR(hashes);
-    }
+    PyObject *hashes = pdq_hash_tuple(out, slots);
     return hashes == NULL ? NULL : Py_BuildValue("(Ni)", hashes, quality);
 }
+
+static PyObject *py_forms(PyObject *module, PyObject *args) {
+    Py_buffer view;
+    Py_ssize_t width, height;
+    if (!PyArg_ParseTuple(args, "y*nn", &view, &width, &height)) return NULL;
+    if (width < 5 || height < 5 || view.len / width != height || view.len % width || !pdq_fits(width, height, 1)) {
+        PyBuffer_Release(&view);
+        PyErr_SetString(PyExc_ValueError, "the plane is not width x height bytes, or too small or too large");
+        return NULL;
+    }
+    PdqForms found = {0};
+    int failed;
+    Py_BEGIN_ALLOW_THREADS
+    failed = pdq_forms(view.buf, width, height, &found);
+    Py_END_ALLOW_THREADS
+    PyBuffer_Release(&view);
+    return failed ? PyErr_NoMemory() : pdq_forms_tuple(&found);
+}
+
+static PyObject *py_uniform(PyObject *module, PyObject *args) {
+    Py_buffer view;
+    Py_ssize_t n;
+    if (!PyArg_ParseTuple(args, "y*n", &view, &n)) return NULL;
+    if (n < 1 || view.len % n) {
+        PyBuffer_Release(&view);
+        PyErr_SetString(PyExc_ValueError, "the lines are not of n bytes each");
+        return NULL;
+    }
+    PyObject *flat = PyBytes_FromStringAndSize(NULL, view.len / n);
+    for (Py_ssize_t i = 0; flat != NULL && i < view.len / n; i++)
+        PyBytes_AsString(flat)[i] = (char)pdq_uniform((const uint8_t *)view.buf + i * n, n, 1);
+    PyBuffer_Release(&view);
+    return flat;
+}
+
+static PyMethodDef functions[] = {
+    {"uniform", py_uniform, METH_VARARGS, "uniform(lines, n) -> for each line of n bytes: 1 where it shows nothing, else 0."},
+    {"forms", py_forms, METH_VARARGS,
+     "forms(plane, width, height) -> (trimmed, nearest): None or (hashes, quality[, (left, top, width, height)])."},
+    {NULL, NULL, 0, NULL},
+};
 
 static PyMethodDef hasher_methods[] = {
     {"rows", hasher_rows, METH_VARARGS, "rows(data, stride=0): take the next rows, top to bottom; rows below the picture are ignored."},
@@ -109,7 +147,7 @@ static PyType_Slot hasher_slots[] = {
 
 static PyType_Spec hasher_spec = {"safelight.native._pdq.Hasher", sizeof(Hasher), 0, Py_TPFLAGS_DEFAULT, hasher_slots};
 
-static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_pdq", "PDQ kernel, sampled and exact.", -1, NULL, NULL, NULL, NULL, NULL};
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_pdq", "PDQ kernel, sampled and exact.", -1, functions, NULL, NULL, NULL, NULL};
 
 PyMODINIT_FUNC PyInit__pdq(void) {
     PyObject *m = PyModule_Create(&module);

@@ -94,3 +94,43 @@ def hashes(plane: NDArray[np.uint8]) -> tuple[tuple[bytes, ...], int]:
         b = coefficients(samples(turned))
         out[plain], out[transposed] = bits(b), bits(b.T)
     return tuple(out), quality(samples(plane))
+
+
+UNIFORM, LEAST_SIDE, NEAREST_SIDE, ROUNDS = 24, 64, 512, 4
+
+
+def uniform(lines: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Say of each line (n, pixels) whether the values at rank 2 % and 98 % differ by UNIFORM levels or less."""
+    n = lines.shape[1]
+    rank = (n - 1) * 2 // 100
+    ordered = np.sort(lines, axis=1).astype(np.int64)
+    flat: NDArray[np.bool_] = ordered[:, n - 1 - rank] - ordered[:, rank] <= UNIFORM
+    return flat
+
+
+def trim(plane: NDArray[np.uint8]) -> tuple[int, int, int, int] | None:
+    """Return (left, top, width, height) of a plane (h, w) without its uniform border; None where there is none, or nothing else."""
+    height, width = plane.shape
+    left, top, right, bottom = 0, 0, width, height
+    for _ in range(ROUNDS):
+        before = left, top, right, bottom
+        while bottom - top >= LEAST_SIDE and uniform(plane[top : top + 1, left:right])[0]:
+            top += 1
+        while bottom - top >= LEAST_SIDE and uniform(plane[bottom - 1 : bottom, left:right])[0]:
+            bottom -= 1
+        while right - left >= LEAST_SIDE and uniform(plane[top:bottom, left : left + 1].T)[0]:
+            left += 1
+        while right - left >= LEAST_SIDE and uniform(plane[top:bottom, right - 1 : right].T)[0]:
+            right -= 1
+        if min(right - left, bottom - top) < LEAST_SIDE:
+            return None
+        if before == (left, top, right, bottom):
+            break
+    return (left, top, right - left, bottom - top) if (right - left, bottom - top) != (width, height) else None
+
+
+def nearest(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the 512 x 512 plane (or RGB picture) of the pixels floor(i * n / 512)."""
+    rows = np.arange(NEAREST_SIDE) * plane.shape[0] // NEAREST_SIDE
+    columns = np.arange(NEAREST_SIDE) * plane.shape[1] // NEAREST_SIDE
+    return np.ascontiguousarray(plane[rows][:, columns])

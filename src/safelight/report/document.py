@@ -48,13 +48,13 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
     refused: int
 
 
-def open_checked(case: Case, purpose: str) -> tuple[Gate, custody.Checked]:
+def open_checked(case: Case, purpose: str, library: str | None = None) -> tuple[Gate, custody.Checked]:
     """Check ledger and facts, then open the gate. Raise `LedgerError` or `NotVerified` where they are not what they were."""
     import duckdb
 
     checked = custody.check(case)
     try:
-        return Gate(case, purpose), checked
+        return Gate(case, purpose, library=library), checked
     except duckdb.IOException as e:
         raise Refused(_GONE.format(e)) from None
 
@@ -111,6 +111,8 @@ def _facts(gate: Gate, wish: Wish, chosen: list[Exhibit], past: History, sets: A
         "volumes": unread.volumes(gate, wish.exhibit),
         "sets": matched.hash_sets(gate, past, sets),
         "illegal": matched.illegal(gate),
+        "floods": view.floods(gate),
+        "deconfirmed": view.deconfirmed(gate),
         "stacks": stacks,
         "decided": decided.decided(gate),
         "galleries": stacked.galleries(gate, wish.limit_pictures, packs) if wish.pictures else [],

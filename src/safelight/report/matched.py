@@ -41,8 +41,8 @@ def illegal(gate: Gate) -> list[dict[str, Any]]:
         f"""
         create or replace temp table chosen as
         with hits as (
-            select sha256, min((method = 'pdq', distance)) as distance from matches
-            where "as" = 'illegal' and sha256 in (select sha256 from known_as where known = 'illegal') group by sha256
+            select sha256, min((method = 'pdq', distance)) as distance from judged
+            where stands and "as" = 'illegal' and sha256 in (select sha256 from known_as where known = 'illegal') group by sha256
         ), first_place as (
             select sha256, min((exhibit, source, ordinal, member)) as place from shown where sha256 in (select sha256 from hits) group by sha256
         )
@@ -88,7 +88,7 @@ def _matches(gate: Gate) -> list[dict[str, Any]]:
     order = """m."as" <> 'illegal', m.distance, m."set", m.version, m.method, m.entry, m.transform"""
     return gate.rows(
         f"""
-        select m.*, count(*) over (partition by m.sha256) as in_all from matches m join chosen using (sha256)
+        select m.*, count(*) over (partition by m.sha256) as in_all from judged m join chosen using (sha256)
         qualify row_number() over (partition by m.sha256 order by {order}) <= {MATCHES} order by {order}
         """
     )

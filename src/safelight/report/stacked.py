@@ -90,14 +90,14 @@ def galleries(gate: Gate, limit: int, packs: dict[Path, str]) -> list[Gallery]:
 
 
 def _one_each(gate: Gate, condition: str, known: str, limit: int) -> list[dict[str, Any]]:
-    """Return for each stack the picture of the class that is nearest to the representative, the largest stacks first."""
+    """Return for each stack the picture of the class that is shown first (the largest, sharpest), the largest stacks first."""
     return gate.rows(
         f"""
         with piled as (select * from piles where {condition} order by contents desc, stack limit {limit})
         select x.stack, x.contents, x.illegal, x."new", s.sha256, p.pack, p.pack_exhibit, p.protected_at, p.protected_size
         from piled x join stacks s using (stack) join known_as k using (sha256) left join pictures p using (sha256)
         where k.known = $known
-        qualify row_number() over (partition by x.stack order by p.protected_size is null, s.distance, s.sha256) = 1
+        qualify row_number() over (partition by x.stack order by p.protected_size is null, s.rank) = 1
         order by x.contents desc, x.stack
         """,
         {"known": known},

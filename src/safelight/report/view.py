@@ -7,14 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from safelight.access import Gate, quoted
+from safelight.access import COUNTS_AS, Gate, quoted
 from safelight.report.wording import KNOWN
-
-FIRST_AS = """
-    case when bool_or(m."as" = 'illegal') then 'illegal' when bool_or(m."as" = 'other') then 'other'
-         when bool_or(m."as" = 'irrelevant') then 'irrelevant' when bool_or(m."as" is not null) then 'known' else 'new' end
-"""
-"""A content in several sets counts once: illegal goes before other, irrelevant and known, as in `status`."""
 
 
 def prepare(gate: Gate, exhibit: str | None) -> None:
@@ -25,9 +19,9 @@ def prepare(gate: Gate, exhibit: str | None) -> None:
     con.execute(
         f"""
         create or replace temp table known_as as
-        select s.sha256, {FIRST_AS} as known,
-            coalesce(bool_or(m."as" = 'illegal') and bool_or(m."as" in ('irrelevant', 'known')), false) as doubtful
-        from (select distinct sha256 from shown where sha256 is not null) s left join matches m using (sha256) group by s.sha256
+        select s.sha256, {COUNTS_AS} as known,
+            coalesce(bool_or(m.stands and m."as" = 'illegal') and bool_or(m.stands and m."as" in ('irrelevant', 'known')), false) as doubtful
+        from (select distinct sha256 from shown where sha256 is not null) s left join judged m using (sha256) group by s.sha256
         """
     )
 
@@ -87,3 +81,23 @@ def out_of_scope(gate: Gate, exhibit: str | None) -> dict[str, int]:
         """
     )
     return {r["exhibit"]: int(r["hidden"]) for r in rows if r["hidden"]}
+
+
+def floods(gate: Gate) -> list[dict[str, Any]]:
+    """Return the entries whose matches by look are quarantined, with the contents in view that they hit."""
+    return gate.rows(
+        """
+        select j."set", j.version, j.entry, count(distinct j.sha256) as contents from judged j join known_as using (sha256)
+        where j.flood is not null group by all order by contents desc, 1, 2, 3 limit 100
+        """
+    )
+
+
+def deconfirmed(gate: Gate) -> list[dict[str, Any]]:
+    """Return the entries that a person deconfirmed, with the contents in view that they hit, who said so and why."""
+    return gate.rows(
+        """
+        select j."set", j.version, j.entry, j.deconfirmed, j.deconfirmed_by, count(distinct j.sha256) as contents
+        from judged j join known_as using (sha256) where j.deconfirmed is not null group by all order by 1, 2, 3, 4 limit 100
+        """
+    )

@@ -17,7 +17,7 @@ from safelight.match.schemes import schemes
 LONGEST = 300
 """Characters of a name or value that are shown; a longer one is cut in the middle, and its length is stated."""
 
-KNOWN = ("illegal", "irrelevant", "known", "other", "new")
+KNOWN = ("illegal", "irrelevant", "known", "other", "new", "quarantined", "deconfirmed")
 """Order of the report: what each content counts as."""
 
 KNOWN_WORDS = {
@@ -26,6 +26,8 @@ KNOWN_WORDS = {
     "known": "known",
     "other": "in other sets",
     "new": "new: in no set",
+    "quarantined": "quarantined",
+    "deconfirmed": "deconfirmed",
 }
 
 STATE_WORDS = {

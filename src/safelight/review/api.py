@@ -212,6 +212,8 @@ class MatchReply(Reply):
     form: str | None
     entry: int
     category: str | None
+    deconfirmed: str | None
+    flood: int | None
 
 
 class MemberReply(Reply):

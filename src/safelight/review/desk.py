@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from safelight.access import EVENTS
+from safelight.access import EVENTS, Gate
 from safelight.case import Case
 from safelight.decisions.log import Log
 from safelight.decisions.policy import Policy, policy_of
@@ -74,7 +74,7 @@ class Desk:
     def _make(self) -> None:
         began = time.monotonic()
         facts = self.tail.facts()
-        table = Table(self.case, self.purpose, self.log)
+        table = Table(self.case, self.purpose, self.log, self.library)
         ranking = Ranking(table)
         ranking.sorted("first")  # worked out here, not while somebody waits
         self._ranking, self._facts = ranking, facts
@@ -141,6 +141,10 @@ class Desk:
     @staticmethod
     def as_numbers(number: int) -> Array:
         return np.array([number], np.int64)
+
+    def gate(self) -> Gate:
+        """Return a gate of its own for one question; close its connection."""
+        return Gate(self.case, self.purpose, library=self.library)
 
     # ledger
 

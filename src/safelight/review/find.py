@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from safelight.access import Gate
 from safelight.decisions.policy import FLAGS
 from safelight.decisions.standing import FLAG_NAMES
 from safelight.errors import Usage
@@ -152,7 +151,7 @@ def places(desk: Desk, person: Person, request: api.PlacesRequest) -> api.Places
 def problems(desk: Desk, person: Person, kind: str, first: int, n: int) -> api.ProblemsReply:
     """Return a page of the problems within the scope, and how many there are of each kind."""
     desk.consult(person, "problems", kind=kind)
-    gate = Gate(desk.case, desk.purpose)
+    gate = desk.gate()
     within = "problems" if not gate.scoped else "(select * from problems where item_id is null or item_id in (select item_id from visible))"
     try:
         kinds = {r["kind"]: r["n"] for r in gate.rows(f"select kind, count(*) n from {within} group by 1 order by 2 desc, 1")}

@@ -30,7 +30,7 @@ def item(desk: Desk, person: Person, view: View, index: int) -> api.ItemReply:
     t, row = view.table, view.head(index)
     name = t.names[row].tobytes()
     desk.consult(person, "review item", content=name.hex())
-    gate = Gate(desk.case, desk.purpose)
+    gate = desk.gate()
     try:
         return _reply(desk, person, view, index, row, name, gate)
     finally:
@@ -111,12 +111,12 @@ def _place(p: dict[str, Any]) -> api.PlaceReply:
 
 def _matches(gate: Gate, key: dict[str, Any]) -> list[api.MatchReply]:
     rows = gate.rows(
-        f'select * from matches where sha256 = $s order by distance, "set", version, method, entry, transform limit {MOST_MATCHES}', key
+        f'select * from judged where sha256 = $s order by distance, "set", version, method, entry, transform limit {MOST_MATCHES}', key
     )
     return [
         api.MatchReply(
             set=m["set"], version=m["version"], as_=m["as"], method=m["method"], distance=m["distance"], transform=m["transform"],
-            form=m["form"], entry=m["entry"], category=m["category"],
+            form=m["form"], entry=m["entry"], category=m["category"], deconfirmed=m["deconfirmed"], flood=m["flood"],
         )
         for m in rows
     ]  # fmt: skip

@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from safelight.access import Gate
 from safelight.case import Case
 from safelight.exports import Wish, write_export
 from safelight.review import api
@@ -104,7 +103,7 @@ class Server:
         if request.filter is not None:
             selection = self.desk.select(person, request.filter)
             selected = selection.table.names[np.flatnonzero(selection.mask())]
-        gate = Gate(self.desk.case, self.desk.purpose)
+        gate = self.desk.gate()
         who = {"reviewer": person.user, "role": person.role}
         try:
             made = write_export(gate, Wish(format=request.format, selected=selected), "safelight serve", who)

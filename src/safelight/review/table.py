@@ -47,7 +47,7 @@ _HELD = """
     create or replace temp table held as
     select sha256, min(case "as" when 'illegal' then 1 when 'other' then 2 when 'irrelevant' then 3 else 4 end)::tinyint as known,
         arg_min(category, case when category is null then 1000 else distance end) filter ("as" = 'illegal') as category
-    from matches group by sha256
+    from judged where stands group by sha256
 """
 _ITEMS = """
     select s.number as n, v.exhibit, v.state, v.mtime, v.path, left(v.path, length(v.path) - strpos(reverse('/' || v.path), '/') + 1) as folder
@@ -80,10 +80,10 @@ class Rendition(msgspec.Struct, frozen=True):
 class Table:
     """One state of the facts. `rows` contents; `items` places. Row r has the content `names[r]`, ascending by SHA-256."""
 
-    def __init__(self, case: Case, purpose: str, log: Log) -> None:
+    def __init__(self, case: Case, purpose: str, log: Log, library: str | None = None) -> None:
         for attempt in range(ATTEMPTS):
             try:
-                self._read(Gate(case, purpose, TABLE_MEMORY))
+                self._read(Gate(case, purpose, TABLE_MEMORY, library))
                 break
             except duckdb.IOException:
                 if attempt == ATTEMPTS - 1:
@@ -159,7 +159,9 @@ class Table:
         return self._by_content[self._starts[row] : self._starts[row + 1]]
 
     def _matches(self, con: duckdb.DuckDBPyConnection) -> None:
-        t = con.sql('select distinct s.number as n, m."set" as "set", m.method from matches m join seen s using (sha256) order by all')
+        t = con.sql(
+            'select distinct s.number as n, m."set" as "set", m.method from judged m join seen s using (sha256) where m.stands order by all'
+        )
         found = t.to_arrow_table()
         self.match_row = _numbers(found["n"], np.int32, -1)
         self.match_set, self.match_method = _codes(found["set"]), _codes(found["method"])

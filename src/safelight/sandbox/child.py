@@ -193,9 +193,9 @@ class Worker:
         self.channel.send(protocol.End(limits.cpu_ms()))
 
     def _digest(self) -> None:
-        from safelight.extract.digests import Digests
+        from safelight.extract.digests import new_digests
 
-        image, digests, offset = self.image.stream, Digests(), 0
+        image, digests, offset = self.image.stream, new_digests(), 0
         while offset < image.size:
             block = image.read_at(offset, CHUNK)
             if not block:

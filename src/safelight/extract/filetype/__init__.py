@@ -10,6 +10,7 @@ import re
 import struct
 from typing import Any
 
+from safelight.extract.filetype import prose
 from safelight.extract.filetype.extensions import extension_mismatch
 from safelight.extract.filetype.signatures import (
     ARCHIVES,
@@ -248,6 +249,8 @@ def detect(head: bytes, size: int, tail: bytes = b"") -> FileType:
 
 
 _magic: Any = None
+_MIME_TYPE, _NO_TABLES = 0x10, 0x80010
+"""Flags of magic.h: tell the media type; the same without its test for CSV, which is wrong on a piece of a text."""
 
 
 def warm_up() -> None:
@@ -257,10 +260,15 @@ def warm_up() -> None:
         import magic
 
         _magic = magic.Magic(mime=True)
-        _magic.from_buffer(b"%!PS-Adobe-3.0\n")
+        _libmagic(b"%!PS-Adobe-3.0\n")
+        _libmagic(b"prose")
 
 
 def _libmagic(head: bytes) -> str | None:
     warm_up()
-    found = _magic.from_buffer(head)
+    from magic import magic_setflags
+
+    short = prose.is_prose(head)
+    magic_setflags(_magic.cookie, _NO_TABLES if short else _MIME_TYPE)
+    found = _magic.from_buffer(head[: prose.BEGINNING] if short else head)
     return found if isinstance(found, str) and "/" in found else None

@@ -15,11 +15,12 @@ from safelight.extract.pictures.decoded import Decoded, over_budget, over_pixels
 from safelight.extract.pictures.exif import MAX_TAGS, Found, read_exif
 from safelight.extract.pictures.jpeg import JpegLayout, decode_jpeg, read_jpeg
 from safelight.extract.pictures.layouts import MAX_FRAMES, READERS, Layout
+from safelight.extract.pictures.pdq import Hashes
 from safelight.extract.pictures.raws import RAW_TYPES, read_raw, read_tiff
 from safelight.extract.pictures.renditions import Renditions, make
 from safelight.extract.pictures.svg import refuse_svg
 from safelight.extract.pictures.xmp import Refused, read_xmp
-from safelight.records import Embedded, Exif, Picture, PictureResult
+from safelight.records import Embedded, Exif, PdqForm, Picture, PictureResult
 
 BOXED = {
     "image/heic": boxes.read_heif,
@@ -167,11 +168,15 @@ def _picture(media_type: str, layout: Layout, decoded: Decoded | None, exif: Exi
         picture.complete = decoded.complete
         picture.pdq, picture.pdq_quality = decoded.hashes.hashes[0], decoded.hashes.quality
         picture.pdq_transforms = list(decoded.hashes.hashes)
-        if decoded.white is not None:
-            picture.pdq_white, picture.pdq_white_quality = decoded.white.hashes[0], decoded.white.quality
+        picture.white, picture.nearest = _form(decoded.white), _form(decoded.nearest)
+        picture.trimmed = _form(decoded.trimmed, decoded.trimmed_box)
         drawn: Renditions = make(decoded.small, _upright(media_type, layout, exif))
         picture.protected, picture.drawing, picture.small = drawn
     return picture
+
+
+def _form(found: Hashes | None, box: tuple[int, int, int, int] | None = None) -> PdqForm | None:
+    return PdqForm(list(found.hashes), found.quality, box) if found is not None else None
 
 
 def _upright(media_type: str, layout: Layout, exif: Exif | None) -> int | None:

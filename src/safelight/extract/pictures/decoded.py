@@ -53,6 +53,9 @@ class Decoded:
     complete: bool = False
     hashes: Hashes | None = None
     white: Hashes | None = None
+    trimmed: Hashes | None = None
+    trimmed_box: tuple[int, int, int, int] | None = None
+    nearest: Hashes | None = None
     small: Image.Image | None = None
 
 

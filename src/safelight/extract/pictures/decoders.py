@@ -174,6 +174,7 @@ def measure(image: Image.Image, decoder: str) -> Decoded:
     """Hash a loaded picture and reduce it, band by band."""
     from PIL import Image
 
+    from safelight.extract.pictures import forms
     from safelight.native import _pdq
 
     width, height = image.size
@@ -188,20 +189,32 @@ def measure(image: Image.Image, decoder: str) -> Decoded:
     hasher_white = _pdq.Hasher(width, height, channels, True) if has_alpha else None
     rows = max(1, BAND_PIXELS // (width * factor)) * factor
     levels, transparent = _levels(image), False
+    nearest = forms.Nearest(width, height, mode)
     for top in range(0, height, rows):
         band = image.crop((0, top, width, min(height, top + rows)))
         plain, white, seen = flatten(band, mode, levels, has_alpha)
         transparent = transparent or seen
+        pixels = plain.tobytes()
+        nearest.take(pixels, plain.height, top)
         for picture, target, kernel in ((plain, small, hasher), (white, small_white, hasher_white)):
             if picture is not None and target is not None and kernel is not None:
-                kernel.rows(picture.tobytes())
+                kernel.rows(pixels if picture is plain else picture.tobytes())
                 target.paste(picture.reduce(factor) if factor > 1 else picture, (0, top // factor))
     found = Hashes(*hasher.finish())
     laid = Hashes(*hasher_white.finish()) if hasher_white is not None and transparent else None
     # what a viewer shows is the picture on white; where that is blank, what hides below the transparency is shown instead
     if laid is not None and small_white is not None and (laid.quality >= 10 or found.quality < laid.quality):
         small = small_white
-    return Decoded(width, height, image.mode, decoder, True, found, laid, small)
+    decoded = Decoded(width, height, image.mode, decoder, True, found, laid, small=small, nearest=nearest.hashes())
+
+    def crop(left: int, top: int, right: int, bottom: int) -> Image.Image:
+        plain, white, _ = flatten(image.crop((left, top, right, bottom)), mode, levels, has_alpha)
+        return white if white is not None and transparent else plain
+
+    decoded.trimmed_box = forms.find_box(width, height, crop)
+    if decoded.trimmed_box is not None:
+        decoded.trimmed = forms.hash_box(decoded.trimmed_box, mode, crop)
+    return decoded
 
 
 def _levels(image: Image.Image) -> tuple[float, float]:

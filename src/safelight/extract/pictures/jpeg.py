@@ -20,6 +20,8 @@ from safelight.extract.pictures.tiff import open_tiff
 if TYPE_CHECKING:
     from PIL import Image
 
+    from safelight.native import _jpeg
+
 MAX_METADATA = 8 << 20
 MAX_SEGMENTS = 2000
 MAX_SCANS = 100
@@ -172,7 +174,7 @@ def decode_jpeg(data: memoryview, layout: JpegLayout) -> Decoded | None:
         answer = _decode(usable[: answer[14]])  # multi-scan data that break off: what came before the error is a picture
         layout.damage("corrupt", first_error)
     status, width, height, components, hashes, quality, small, small_width, small_height = answer[:9]
-    complete, truncated, fatal, warning, warnings, consumed = answer[9:]
+    complete, truncated, fatal, warning, warnings, consumed, (trimmed, nearest) = answer[9:]
     if status == _jpeg.UNSUITABLE:
         layout.end = end_of_image(data, layout)
         return None
@@ -193,10 +195,16 @@ def decode_jpeg(data: memoryview, layout: JpegLayout) -> Decoded | None:
     picture = _picture(small, small_width, small_height, components)
     found = Hashes(hashes, quality)
     mode = "L" if components == 1 else "RGB"
-    return Decoded(width, height, mode, "libjpeg-turbo", bool(complete) and not layout.damaged, found, None, picture)
+    decoded = Decoded(width, height, mode, "libjpeg-turbo", bool(complete) and not layout.damaged, found, small=picture)
+    if trimmed is not None:
+        decoded.trimmed, decoded.trimmed_box = Hashes(*trimmed[:2]), trimmed[2]
+    decoded.nearest = Hashes(*nearest) if nearest is not None else None
+    return decoded
 
 
-def _decode(data: memoryview) -> tuple[int, int, int, int, tuple[bytes, ...], int, bytes, int, int, int, int, str, str, int, int]:
+def _decode(
+    data: memoryview,
+) -> tuple[int, int, int, int, tuple[bytes, ...], int, bytes, int, int, int, int, str, str, int, int, _jpeg.Forms]:
     from safelight.native import _jpeg
 
     return _jpeg.decode(data, MAX_PIXELS, COEFFICIENT_BYTES, 2 * MAX_SCANS, SIDE, True)

@@ -17,6 +17,9 @@ SIDE = 192
 PROTECTED_POINTS = 24
 QUALITY = 80
 
+_DARK_EDGES = [255 - min(255, 4 * v) for v in range(256)]
+"""Edges four times as strong, dark on white."""
+
 
 class Renditions(NamedTuple):
     """JPEG bytes."""
@@ -35,7 +38,7 @@ def make(picture: Image.Image, orientation: int | None) -> Renditions:
     points = _fit(grey, PROTECTED_POINTS)
     protected = points.resize(grey.size, Image.Resampling.BICUBIC)
     edges = grey.filter(ImageFilter.GaussianBlur(1)).filter(ImageFilter.FIND_EDGES)
-    drawing = ImageOps.invert(edges.point([min(255, 4 * v) for v in range(256)]))
+    drawing = edges.point(_DARK_EDGES)
     if min(drawing.size) > 4:  # the outermost pixels have no neighbours: the filter leaves them unfiltered
         drawing = ImageOps.expand(ImageOps.crop(drawing, 2), 2, 255)
     return Renditions(encode(protected), encode(drawing), encode(turned))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from safelight.match.entries import Event, Options
-from safelight.match.formats.table import HASH_FIELDS, delimiter_of, fields_of, header_key, table
+from safelight.match.formats.table import HASH_FIELDS, delimiter_of, fields_of, header_key, table, table_blocks
 from safelight.match.formats.text import head_text
 
 ICSE_HEADER = (
@@ -36,6 +36,9 @@ class Csv:
 
     def records(self, stream: BinaryIO, options: Options) -> Iterator[Event]:
         yield from table(stream, options)
+
+    def blocks(self, stream: BinaryIO, options: Options) -> Iterator[Event]:
+        yield from table_blocks(stream, options)
 
 
 class PdqCsv:

@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from safelight.match.entries import Event, Fact, Options, Record, Skip
+from safelight.match.entries import WIDTHS, Event, Fact, Options, Record, Skip
+from safelight.match.formats.columnar import ASCII_LIKE, Form, Lines
 from safelight.match.formats.text import Line, encoding_of, head_text, lines
-from safelight.match.values import DIRT, Judged, algorithm, judged_record, short_text
+from safelight.match.values import BY_LENGTH, DIRT, Judged, algorithm, judged_record, short_text
 
 GNU = re.compile(r"\\?([0-9A-Fa-f]{32}|[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64}|[0-9A-Fa-f]{128}) [ *]\S", re.ASCII)
 BSD = re.compile(r"([A-Za-z0-9-]{3,12}) \((.*)\) = (\S*)")
@@ -142,6 +143,19 @@ class HashDeep:
             yield judge_line(position, line, values, name, fields_missing=len(cells) < len(fields))
 
 
+class ListJudge:
+    """Judges the lines of a bare list."""
+
+    def __init__(self, declared: str | None) -> None:
+        self.declared, self.position = declared, 0
+
+    def line(self, line: Line) -> Event | None:
+        if not line.text.strip(DIRT) or line.text.lstrip(DIRT).startswith(("#", "//")):
+            return None
+        self.position += 1
+        return judge_line(self.position, line, [(self.declared, line.text)])
+
+
 class PlainList:
     """One bare value a line, `#` comments. The length decides the type unless the user declares one; 64 digits are ambiguous."""
 
@@ -155,9 +169,20 @@ class PlainList:
     def records(self, stream: BinaryIO, options: Options) -> Iterator[Event]:
         encoding, source = text_lines(stream, options)
         yield Fact("encoding", encoding)
-        position = 0
-        for line in source:
-            if line.text.lstrip(DIRT).startswith(("#", "//")):
-                continue
-            position += 1
-            yield judge_line(position, line, [(options.declared_type, line.text)])
+        judge = ListJudge(options.declared_type)
+        yield from (event for line in source if (event := judge.line(line)) is not None)
+
+    def blocks(self, stream: BinaryIO, options: Options) -> Iterator[Event]:
+        """The same, plain lines of the type that most of the first lines have as blocks."""
+        encoding, skip = encoding_of(stream)
+        yield Fact("encoding", encoding)
+        encoding = options.encoding or encoding
+        stream.seek(skip)
+        lengths = [len(f.strip(DIRT)) for f in first_lines(stream.read(65536))] if encoding in ASCII_LIKE else []
+        method = options.declared_type or BY_LENGTH.get(max(set(lengths), key=lengths.count) if lengths else 0)
+        judge, number = ListJudge(options.declared_type), 0
+        if lengths and method in WIDTHS:
+            fast = Lines(stream, encoding, skip, 0, Form(-1, bytes([WIDTHS[method]]), [method]), judge)
+            yield from fast.events()
+            skip, number = fast.offset, fast.number
+        yield from (event for line in lines(stream, encoding, skip, number) if (event := judge.line(line)) is not None)

@@ -6,16 +6,19 @@ and DELETE on the published tables. Reading one without its base is refused.
 
 from __future__ import annotations
 
+import itertools
 import re
 import sqlite3
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import msgspec
+import numpy as np
 
-from safelight.match.entries import Event, Fact, Options, Record, Refused
+from safelight.match.entries import WIDTHS, Block, Event, Fact, Options, Record, Refused
+from safelight.match.formats.columnar import HEADS
 from safelight.match.formats.csv import header_cells
-from safelight.match.formats.sqlite import columns_of, cut_short, open_read_only, tables_of
+from safelight.match.formats.sqlite import DAMAGE, columns_of, cut_short, open_read_only, tables_of
 from safelight.match.formats.table import header_key, table
 from safelight.match.formats.text import encoding_of, lines
 from safelight.match.values import Judged, judged_record
@@ -25,6 +28,8 @@ RDS2_FORM1 = ("sha-1", "filename", "filesize", "productcode", "opsystemcode", "m
 DELTA_TABLES = ("FILE", "PKG", "OS", "MFG", "VERSION", "METADATA")
 DELTA_HEAD = re.compile(rb"\s*(?:--[^\n]*\n\s*)*(?:BEGIN|INSERT\s+INTO|UPDATE|DELETE\s+FROM)\b", re.IGNORECASE)
 LARGEST_STATEMENT = 16 << 20
+BATCH = 32_768
+"""Rows that are judged together."""
 
 
 class Rds2:
@@ -57,13 +62,20 @@ class Rds3:
         return head.startswith(b"SQLite format 3\0") and b"package_id" in head and b"sha256" in head
 
     def records(self, stream: BinaryIO, options: Options) -> Iterator[Event]:
+        yield from self._read(options, blocks=False)
+
+    def blocks(self, stream: BinaryIO, options: Options) -> Iterator[Event]:
+        """The same, plain rows as blocks."""
+        yield from self._read(options, blocks=True)
+
+    def _read(self, options: Options, blocks: bool) -> Iterator[Event]:
         with open_read_only(options.path) as db:
             have = tables_of(db)
             if "FILE" not in have:
                 raise Refused("this SQLite file has no table or view FILE: not an RDS 3")
-            yield from cut_short(self._rows(db, have))
+            yield from cut_short(self._rows(db, have, blocks))
 
-    def _rows(self, db: sqlite3.Connection, have: dict[str, str]) -> Iterator[Event]:
+    def _rows(self, db: sqlite3.Connection, have: dict[str, str], blocks: bool) -> Iterator[Event]:
         if "VERSION" in have:
             row = db.execute("SELECT version FROM VERSION ORDER BY release_date DESC").fetchone()
             yield Fact("rds_version", str(row[0])[:64] if row else None)
@@ -72,18 +84,12 @@ class Rds3:
         wanted: list[str] = [name for name in ("sha256", "sha1", "md5") if name in columns_of(db, "FILE")]
         if not wanted:
             raise Refused("FILE has none of the columns sha256, sha1, md5")
-        position, values, count = 0, (), 0
-        # neighbours are joined here rather than by GROUP BY: no temporary b-tree, whatever indexes the file has
-        order = " ORDER BY sha256, sha1, md5" if have["FILE"] == "table" and len(wanted) == 3 and self._is_sorted(db) else ""
-        for row in db.execute(f"SELECT {', '.join(wanted)} FROM FILE{order}"):
-            if count and row == values:
-                count += 1
-                continue
-            if count:
-                yield self._record(position, wanted, values, count)
-            position, values, count = position + max(count, 1), row, 1
-        if count:
-            yield self._record(position, wanted, values, count)
+        columns = ", ".join(wanted)
+        if have["FILE"] == "table" and len(wanted) == 3 and self._is_sorted(db):
+            query = f"SELECT {columns}, count(*) FROM FILE GROUP BY {columns} ORDER BY {columns}"
+            yield from (_grouped_blocks if blocks else _grouped)(db.execute(query), wanted)
+        else:
+            yield from _neighbours(db.execute(f"SELECT {columns} FROM FILE"), wanted)
 
     @staticmethod
     def _is_sorted(db: sqlite3.Connection) -> bool:
@@ -91,12 +97,70 @@ class Rds3:
         plan = db.execute("EXPLAIN QUERY PLAN SELECT sha256, sha1, md5 FROM FILE ORDER BY sha256, sha1, md5").fetchall()
         return not any("TEMP B-TREE" in str(step[3]) for step in plan)
 
-    @staticmethod
-    def _record(position: int, names: list[str], values: tuple[object, ...], count: int) -> Event:
-        judged = Judged()
-        for name, value in zip(names, values, strict=True):
-            judged.add(name, value.hex() if isinstance(value, bytes) else value)
-        return judged_record(judged, Record(position=position, repeats=count))
+
+def _record(position: int, names: list[str], values: tuple[object, ...], count: int) -> Event:
+    judged = Judged()
+    for name, value in zip(names, values, strict=True):
+        judged.add(name, value.hex() if isinstance(value, bytes) else value)
+    return judged_record(judged, Record(position=position, repeats=count))
+
+
+def _grouped(rows: sqlite3.Cursor, names: list[str]) -> Iterator[Event]:
+    """Yield the records of rows that came grouped, each with its count: published files name each digest six times on average."""
+    position = 0
+    for *values, count in rows:
+        yield _record(position + 1, names, tuple(values), count)
+        position += count
+
+
+def _grouped_blocks(rows: sqlite3.Cursor, names: list[str]) -> Iterator[Event]:
+    """The same, plain rows as blocks."""
+    from safelight.native import _hexcolumns
+
+    widths, position = bytes(WIDTHS[n] for n in names), 0
+    width = sum(widths)
+    while batch := list(_until_damage(rows, damage := list[sqlite3.DatabaseError | UnicodeDecodeError]())):
+        flags, digests = _hexcolumns.cells(batch, widths, HEADS)
+        counts = np.array([row[-1] for row in batch], "<i8")
+        starts = np.concatenate([[position], position + np.cumsum(counts)]).astype("<i8")
+        done = 0
+        for odd in [*np.flatnonzero(np.frombuffer(flags, np.uint8)).tolist(), len(batch)]:
+            if odd > done:
+                part = slice(done, odd)
+                yield Block(
+                    positions=(starts[part] + 1).tobytes(),
+                    repeats=counts[part].tobytes(),
+                    methods=names,
+                    digests=digests[done * width : odd * width],
+                )
+            if odd < len(batch):
+                yield _record(int(starts[odd]) + 1, names, batch[odd][:-1], int(counts[odd]))
+            done = odd + 1
+        position = int(starts[-1])
+        if damage:
+            raise damage[0]
+
+
+def _until_damage(rows: sqlite3.Cursor, damage: list[sqlite3.DatabaseError | UnicodeDecodeError]) -> Iterator[tuple[Any, ...]]:
+    """Yield at most `BATCH` rows; where the file is damaged, those before it, and note the damage."""
+    try:
+        yield from itertools.islice(rows, BATCH)
+    except DAMAGE as error:
+        damage.append(error)
+
+
+def _neighbours(rows: sqlite3.Cursor, names: list[str]) -> Iterator[Event]:
+    """Yield the records of rows in any order: equal neighbours are joined here, without a temporary tree in SQLite."""
+    position, values, count = 0, (), 0
+    for row in rows:
+        if count and row == values:
+            count += 1
+            continue
+        if count:
+            yield _record(position, names, values, count)
+        position, values, count = position + max(count, 1), row, 1
+    if count:
+        yield _record(position, names, values, count)
 
 
 class Rds3Delta:

@@ -28,3 +28,6 @@ class PdqList:
 
     def records(self, stream: BinaryIO, options: Options) -> Iterator[Event]:
         yield from PlainList().records(stream, options)
+
+    def blocks(self, stream: BinaryIO, options: Options) -> Iterator[Event]:
+        yield from PlainList().blocks(stream, options)

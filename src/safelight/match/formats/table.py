@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from safelight.match.entries import Event, Fact, NeedsColumns, Options, Record, Skip
-from safelight.match.formats.text import Row, encoding_of, lines, rows
+from safelight.match.formats.columnar import ASCII_LIKE, Lines, form_of
+from safelight.match.formats.text import Line, Row, decoder_of, encoding_of, lines, rows
 from safelight.match.schemes import header_words
-from safelight.match.values import DIRT, Judged, algorithm, clean, flag, judged_record, short_text
+from safelight.match.values import BY_LENGTH, DIRT, Judged, algorithm, clean, flag, judged_record, short_text
 
 DELIMITERS = (";", "\t", ",", "|")
 HASH_FIELDS = ("md5", "sha1", "sha256", "sha512", "pdq", "photodna", "value")
@@ -36,11 +37,16 @@ def fields_of(header: list[str], columns: dict[str, str]) -> list[str | None]:
 class Reader:
     """Turns rows into records by a list of fields. `width`: columns a whole row has; fewer on an unfinished last line is a cut."""
 
-    def __init__(self, fields: list[str | None], options: Options, as_pdq: bool = False) -> None:
-        self.fields = fields
+    def __init__(self, fields: list[str | None], options: Options, delimiter: str, as_pdq: bool = False) -> None:
+        self.fields, self.delimiter = fields, delimiter
         self.width = len(fields)
         self.untyped = "pdq" if as_pdq else options.declared_type
         self.position = 0
+
+    def line(self, line: Line) -> Event | None:
+        """Judge one line that is a row of its own."""
+        row = next(rows(iter((line,)), self.delimiter), None)
+        return None if row is None else self.record(row)
 
     def record(self, row: Row) -> Record | Skip:
         """Judge one row."""
@@ -130,6 +136,62 @@ def table(stream: BinaryIO, options: Options, as_pdq: bool = False) -> Iterator[
     fields = fields_of(header, options.columns)
     if not any(field in HASH_FIELDS for field in fields):
         raise NeedsColumns(header)
-    reader = Reader(fields, options, as_pdq)
+    reader = Reader(fields, options, delimiter, as_pdq)
     for row in body:
         yield reader.record(row)
+
+
+def table_blocks(stream: BinaryIO, options: Options) -> Iterator[Event]:
+    """Yield the events of `table`, plain rows as blocks where the columns are digests, a category and what is passed over."""
+    encoding, delimiter, header, _ = open_table(stream, options)
+    fields = fields_of(header, options.columns) if header is not None else []
+    place = below_header(stream, encoding, options) if encoding in ASCII_LIKE else None
+    form = form_of(delimiter, typed(fields, stream, place[0], delimiter, options)) if place else None
+    if form is None or place is None:
+        yield from table(stream, options)
+        return
+    yield Fact("encoding", encoding)
+    yield Fact("delimiter", delimiter)
+    reader = Reader(fields, options, delimiter)
+    fast = Lines(stream, encoding, *place, form, reader)
+    yield from fast.events()
+    for row in rows(lines(stream, encoding, fast.offset, fast.number), delimiter):
+        yield reader.record(row)
+
+
+def typed(fields: list[str | None], stream: BinaryIO, offset: int, delimiter: str, options: Options) -> list[str | None]:
+    """Return the fields with the untyped value as what it is declared to be, or what its length in the first row says."""
+    if "value" not in fields:
+        return fields
+    method = options.declared_type
+    if method is None:
+        stream.seek(offset)
+        cells = stream.read(4096).decode("ascii", "replace").replace("\r", "\n").lstrip("\n").split("\n")[0].split(delimiter)
+        at = fields.index("value")
+        method = BY_LENGTH.get(len(clean(cells[at]))) if at < len(cells) else None
+    return [method if f == "value" and method else f for f in fields]
+
+
+def below_header(stream: BinaryIO, encoding: str, options: Options) -> tuple[int, int] | None:
+    """Return (offset, lines before it) of the first row of a table whose header is one plain line near the start; else None."""
+    _, skip = encoding_of(stream)
+    stream.seek(skip)
+    head = stream.read(65536)
+    number = at = 0
+    for wanted in ("sep", "header"):
+        while True:
+            end = min((e for e in (head.find(b"\n", at), head.find(b"\r", at)) if e >= 0), default=-1)
+            if end < 0 or end + 1 >= len(head):
+                return None
+            text = decoder_of(encoding).decode(head[at:end], final=True)
+            if any(ord(c) < 32 and c != "\t" for c in text):
+                return None
+            start, number = at, number + 1
+            at = end + 2 if head[end : end + 2] == b"\r\n" else end + 1
+            if text.strip():
+                break
+        if wanted == "sep" and not (text.strip(DIRT).lower().startswith("sep=") and len(text.strip(DIRT)) <= 5):
+            break
+    if any(word.startswith("#") for word in options.columns):  # there is no header: the line is a row
+        return skip + start, number - 1
+    return (skip + at, number) if text.count('"') % 2 == 0 else None

@@ -58,11 +58,11 @@ def decoder_of(encoding: str) -> codecs.IncrementalDecoder:
     return codecs.getincrementaldecoder("utf-8" if encoding == "utf-8-sig" else encoding)("replace")
 
 
-def lines(stream: BinaryIO, encoding: str, skip: int) -> Iterator[Line]:
-    """Yield the lines of a text from byte `skip` on; ends are CR LF, LF or CR."""
+def lines(stream: BinaryIO, encoding: str, skip: int, number: int = 0) -> Iterator[Line]:
+    """Yield the lines of a text from byte `skip` on; ends are CR LF, LF or CR. `number`: of lines before them."""
     stream.seek(skip)
     newlines = io.IncrementalNewlineDecoder(decoder_of(encoding), translate=True)
-    number, rest, cut, final = 0, "", False, False
+    rest, cut, final = "", False, False
     while not final:
         block = stream.read(CHUNK)
         final = not block
@@ -122,6 +122,6 @@ def rows(source: Iterator[Line], delimiter: str) -> Iterator[Row]:
 
 
 def head_text(head: bytes) -> str:
-    """Decode the first bytes of a file for detection; whatever they are, this gives text."""
+    """Decode the first bytes of a file for detection, lines ended by LF as `lines` ends them; whatever they are, this gives text."""
     encoding, skip = encoding_of(io.BytesIO(head))
-    return decoder_of(encoding).decode(head[skip:])
+    return decoder_of(encoding).decode(head[skip:]).replace("\r\n", "\n").replace("\r", "\n")
