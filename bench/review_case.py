@@ -231,7 +231,13 @@ def _ledger(case: Case, folder: Path, files: dict[str, Any], packs: dict[int, li
     rows = _table(
         "stacks",
         n,
-        {"sha256": _fixed(names), "stack": _fixed(names[lead]), "distance": np.zeros(n, np.int16), "size": np.where(at % 8 <= 1, 2, 1)},
+        {
+            "sha256": _fixed(names),
+            "stack": _fixed(names[lead]),
+            "distance": np.zeros(n, np.int16),
+            "size": np.where(at % 8 <= 1, 2, 1),
+            "rank": np.where(lead == at, 1, 2),
+        },
     )
     written = _write(folder / "stacks/stack-1/stacks.parquet", "stacks", [rows])
     case.ledger.append(

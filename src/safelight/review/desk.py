@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
+import duckdb
 import msgspec
 import numpy as np
 
@@ -26,8 +28,10 @@ from safelight.review.order import Ranking
 from safelight.review.people import Person
 from safelight.review.progress import Tail
 from safelight.review.renditions import Packs
-from safelight.review.table import Array, Table
+from safelight.review.table import ATTEMPTS, Array, Table
 from safelight.review.views import View, Views
+
+Reply = TypeVar("Reply")
 
 HEAD_EVERY = 500
 """Events after which the head of the log is written to the ledger; and when the server ends."""
@@ -145,6 +149,19 @@ class Desk:
     def gate(self) -> Gate:
         """Return a gate of its own for one question; close its connection."""
         return Gate(self.case, self.purpose, library=self.library)
+
+    def ask(self, question: Callable[[Gate], Reply]) -> Reply:
+        """Put a question to the facts as they are; once more where a run took files away between the look and the read."""
+        for attempt in range(ATTEMPTS):
+            gate = self.gate()
+            try:
+                return question(gate)
+            except duckdb.IOException:
+                if attempt == ATTEMPTS - 1:
+                    raise
+            finally:
+                gate.facts.con.close()
+        raise AssertionError("unreachable")
 
     # ledger
 

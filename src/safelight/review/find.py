@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from safelight.access import Gate
 from safelight.decisions.policy import FLAGS
 from safelight.decisions.standing import FLAG_NAMES
 from safelight.errors import Usage
@@ -151,18 +152,7 @@ def places(desk: Desk, person: Person, request: api.PlacesRequest) -> api.Places
 def problems(desk: Desk, person: Person, kind: str, first: int, n: int) -> api.ProblemsReply:
     """Return a page of the problems within the scope, and how many there are of each kind."""
     desk.consult(person, "problems", kind=kind)
-    gate = desk.gate()
-    within = "problems" if not gate.scoped else "(select * from problems where item_id is null or item_id in (select item_id from visible))"
-    try:
-        kinds = {r["kind"]: r["n"] for r in gate.rows(f"select kind, count(*) n from {within} group by 1 order by 2 desc, 1")}
-        where = "where q.kind = $kind" if kind else ""
-        rows = gate.rows(
-            f"select q.*, v.path from {within} q left join visible v using (item_id) {where} "
-            f"order by q.exhibit, q.source, q.ordinal, q.member, q.number limit {int(n)} offset {int(first)}",
-            {"kind": kind} if kind else None,
-        )
-    finally:
-        gate.facts.con.close()
+    kinds, rows = desk.ask(lambda gate: _problems(gate, kind, first, n))
     total = kinds.get(kind, 0) if kind else sum(kinds.values())
     return api.ProblemsReply(
         total=total,
@@ -175,3 +165,14 @@ def problems(desk: Desk, person: Person, kind: str, first: int, n: int) -> api.P
             for r in rows
         ],
     )  # fmt: skip
+
+
+def _problems(gate: Gate, kind: str, first: int, n: int) -> tuple[dict[str, int], list[dict[str, Any]]]:
+    within = "problems" if not gate.scoped else "(select * from problems where item_id is null or item_id in (select item_id from visible))"
+    kinds = {r["kind"]: r["n"] for r in gate.rows(f"select kind, count(*) n from {within} group by 1 order by 2 desc, 1")}
+    rows = gate.rows(
+        f"select q.*, v.path from {within} q left join visible v using (item_id) {'where q.kind = $kind' if kind else ''} "
+        f"order by q.exhibit, q.source, q.ordinal, q.member, q.number limit {int(n)} offset {int(first)}",
+        {"kind": kind} if kind else None,
+    )
+    return kinds, rows

@@ -30,11 +30,7 @@ def item(desk: Desk, person: Person, view: View, index: int) -> api.ItemReply:
     t, row = view.table, view.head(index)
     name = t.names[row].tobytes()
     desk.consult(person, "review item", content=name.hex())
-    gate = desk.gate()
-    try:
-        return _reply(desk, person, view, index, row, name, gate)
-    finally:
-        gate.facts.con.close()
+    return desk.ask(lambda gate: _reply(desk, person, view, index, row, name, gate))
 
 
 def _reply(desk: Desk, person: Person, view: View, index: int, row: int, name: bytes, gate: Gate) -> api.ItemReply:
