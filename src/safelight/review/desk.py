@@ -78,7 +78,12 @@ class Desk:
     def _make(self) -> None:
         began = time.monotonic()
         facts = self.tail.facts()
-        table = Table(self.case, self.purpose, self.log, self.library)
+        try:
+            table = Table(self.case, self.purpose, self.log, self.library)
+        except duckdb.BinderException:
+            raise Refused(
+                "the facts of this case were made by another version, with other columns. Nothing was changed; run `safelight run` first."
+            ) from None
         ranking = Ranking(table)
         ranking.sorted("first")  # worked out here, not while somebody waits
         self._ranking, self._facts = ranking, facts
