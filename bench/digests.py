@@ -18,6 +18,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,11 @@ from safelight.match.spill import Spill, sort_rows
 
 METHODS = {16: "md5", 20: "sha1", 32: "sha256"}
 ROUNDS = 5
+
+
+def hits(index: Index, queries: NDArray[np.uint8]) -> int:
+    """Return how many of the queries are in the index."""
+    return int((lookup(index.keys, index.table, index.bits, queries)[1] > 0).sum())
 
 
 def rate(count: int, ask: Callable[[], int], want: int) -> float:
@@ -87,15 +93,15 @@ def bench_lookups(entries: int, peers: int, batch: int, width: int, folder: Path
         opened = time.perf_counter() - start
         assert index.bits == bits and len(prefix_table(keys[:10], 2)) == 5
         size = sum((folder / f"{method}.{n}").stat().st_size for n in ("keys", "table")) / count
-        best = rate(batch, lambda i=index, q=queries: int((lookup(i.keys, i.table, i.bits, q)[1] > 0).sum()), want)
+        best = rate(batch, partial(hits, index, queries), want)
         row(f"ours ({method}; mapped in {opened * 1000:.1f} ms)", count, size, best)
         small = queries[: batch // 20]
-        few = int((lookup(index.keys, index.table, index.bits, small)[1] > 0).sum())
+        few = hits(index, small)
         row(
             "ours, batches of a twentieth",
             count,
             size,
-            rate(len(small), lambda i=index, q=small: int((lookup(i.keys, i.table, i.bits, q)[1] > 0).sum()), few),
+            rate(len(small), partial(hits, index, small), few),
         )
         if count == peers:
             bench_peers(keys, queries, want, best, folder)
@@ -168,7 +174,7 @@ def bench_duckdb(keys: NDArray[np.uint8], queries: NDArray[np.uint8], want: int,
         "DuckDB, hash join",
         len(keys),
         size,
-        rate(len(queries), lambda: db.execute(f"SELECT count(*) FROM q SEMI JOIN k USING ({using})").fetchone()[0], want),
+        rate(len(queries), lambda: int((db.execute(f"SELECT count(*) FROM q SEMI JOIN k USING ({using})").fetchone() or [0])[0]), want),
         best,
     )
     db.close()

@@ -28,10 +28,13 @@ WHERE = {
     "items": "`facts/extract-1/EXHIBIT/tables/items-*.parquet`",
     "contents": "`facts/extract-1/EXHIBIT/tables/contents-*.parquet`",
     "pictures": "`facts/extract-1/EXHIBIT/tables/pictures-*.parquet`",
-    "problems": "`facts/list-1/EXHIBIT/problems.parquet` and `facts/extract-1/EXHIBIT/tables/problems-*.parquet`",
+    "problems": "`facts/list-1/EXHIBIT/problems.parquet` and `facts/*/EXHIBIT/tables/problems-*.parquet` (extract-1, features-1)",
     "volumes": "`facts/list-1/EXHIBIT/volumes.parquet`",
     "matches": "`matches/SET-VERSION/matches.parquet`",
     "stacks": "`stacks/stack-1/stacks.parquet`",
+    "features": "`facts/features-1/EXHIBIT/tables/features-*.parquet`",
+    "panels": "`facts/features-1/EXHIBIT/tables/panels-*.parquet`",
+    "alike": "`alike/alike-1/alike.parquet`",
 }
 WHAT = {
     "items": "One row a place: an entry of a file system, live or deleted, or a member of an archive, picture or document.",
@@ -41,6 +44,9 @@ WHAT = {
     "volumes": "One row a volume, with its accounts: what the tree of folders shows against what the metadata table says.",
     "matches": "One row for each content, entry of a hash set, and method.",
     "stacks": "One row a picture: the stack of pictures that look the same, and how far it is from the one that stands for it.",
+    "features": "One row for each picture that had a second look (`run --features`) and has corners: see [alike](../methods/alike.md).",
+    "panels": "One row for each rectangle inside a picture that holds a picture of its own.",
+    "alike": "One row for each two pictures that share a part, and method. Ranks below matches and stacks; stacks do not change.",
 }
 TYPES = {
     "bin16, bin20, bin32": "16, 20 or 32 raw bytes (`hex(column)` shows them)",

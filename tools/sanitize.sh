@@ -24,7 +24,7 @@ export ASAN_OPTIONS=detect_leaks=0:abort_on_error=0:allocator_may_return_null=1 
 preload="$library"
 LD_PRELOAD=$preload .venv/bin/python -c 'from safelight.native import _pdq; assert "sanitize" in _pdq.__file__, _pdq.__file__'
 LD_PRELOAD=$preload .venv/bin/python tools/damage_jpegs.py
-tests=(tests/unit/test_pdq_kernel.py tests/unit/test_pictures.py tests/unit/test_match.py
+tests=(tests/unit/test_features.py tests/unit/test_panels.py tests/unit/test_pdq_kernel.py tests/unit/test_pictures.py tests/unit/test_match.py
     tests/unit/test_stacks.py tests/unit/test_three_digests.py tests/unit/test_pdq_forms.py tests/oracles/test_match_kernels.py
     tests/oracles/test_rows_kernel.py tests/oracles/test_hashsets_blocks.py tests/oracles/test_pdq_bands.py tests/unit/test_pdq_index.py
     tests/oracles/test_pictures_pdqhash.py)

@@ -1,4 +1,4 @@
-"""The path, on one screen: exhibits are listed, extracted, matched and stacked; each step reads tables and writes tables.
+"""The path, on one screen: exhibits are listed, extracted, matched, stacked and linked; each step reads tables and writes tables.
 
 A step whose output stands in the ledger for the same input is not done again, so a run that was stopped goes on where it was,
 and a new hash set is matched without reading evidence. Sequential, parallel and cluster are one argument.
@@ -22,14 +22,15 @@ from safelight.facts import compact
 from safelight.facts.layout import EXTRACT_STEPS, LIST_STEP, Layout
 from safelight.ledger import versions
 
-MADE_HERE = ("facts", "renditions", "matches", "stacks")
+MADE_HERE = ("facts", "renditions", "matches", "stacks", "alike")
 """Folders that only a run writes to."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run is told. `only`: everything or digests."""
+    """What a run is told. `only`: everything or digests. `features`: look at pictures a second time."""
 
     only: str = "everything"
+    features: bool = False
     workers: int = 2
     cluster: str | None = None
     walls: bool = True
@@ -62,9 +63,12 @@ def run(case: Case, settings: Settings, progress: Progress) -> None:
                 for exhibit in waiting:
                     extract_step(case, exhibit, settings, executor, ledger, progress)
                     compact_step(case, exhibit, settings, ledger, progress)
+                    if settings.features:
+                        features_step(case, exhibit, settings, executor, ledger, progress)
                 worked |= {e.key for e in waiting}
         match_step(case, settings, progress)
         stack_step(case, settings, progress)
+        alike_step(case, progress)
         case.ledger.append("run-end", command=settings.command)
 
 
@@ -146,6 +150,38 @@ def stack_step(case: Case, settings: Settings, progress: Progress) -> None:
     summary = stack_case(case, settings.distance, progress)
     if summary is not None:
         case.ledger.append("stack", **summary)
+
+
+def features_step(case: Case, exhibit: Exhibit, settings: Settings, executor: Executor, past: _Past, progress: Progress) -> None:
+    """Pictures of an exhibit → facts/features-1: local features and panels, by a second decode. A run may leave it for later."""
+    from safelight.extract.second import wanted_items
+
+    layout, step = Layout(case.folder), EXTRACT_STEPS["features"]
+    if past.has("compact", exhibit.key, step) and layout.tables(exhibit.key, "features").is_dir():
+        compact.drop_shards(layout, exhibit.key, "features")
+        return
+    wanted = wanted_items(case, exhibit)
+    known = {n for n in wanted if past.has_shard(exhibit.key, step, n) and layout.shard(exhibit.key, "features", n).is_dir()}
+    place = str(case.folder.resolve())
+    jobs = [ShardJob(place, exhibit.key, n, "features", settings.walls, rows) for n, rows in wanted.items() if n not in known]
+    progress.begin("features", exhibit.key, len(wanted))
+    progress.advance(len(known))
+    for answer in _answers(jobs, executor):
+        case.ledger.append("shard", exhibit=answer.exhibit, step=step, shard=answer.shard, files=answer.files, counts=answer.counts)
+        progress.advance(1, answer.counts["bytes"])
+    (layout.extracted(exhibit.key, "features") / "shards").mkdir(parents=True, exist_ok=True)
+    files = compact.compact(layout, exhibit.key, "features")
+    case.ledger.append("compact", exhibit=exhibit.key, step=step, files=files)
+    compact.drop_shards(layout, exhibit.key, "features")
+
+
+def alike_step(case: Case, progress: Progress) -> None:
+    """Features and panels → alike: pairs of pictures that share a part, each with its evidence. Ranks below the stacks."""
+    from safelight.alike.step import alike_case
+
+    summary = alike_case(case, progress)
+    if summary is not None:
+        case.ledger.append("alike", **summary)
 
 
 class _Past:

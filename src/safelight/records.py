@@ -139,9 +139,10 @@ MATCHES = (
     Column("method", "text", "md5, sha1, sha256, pdq"),
     Column("distance", "i16", "bits that differ; 0 for digests"),
     Column("transform", "text", "turn or flip under which the picture matched; identity"),
-    Column("form", "text", "full, white, trimmed or nearest: which form of the picture matched"),
+    Column("form", "text", "full, white, trimmed or nearest: which form of the picture matched; panel: a rectangle inside it did"),
     Column("entry", "i64", "record position in the source of the set"),
     Column("category", "text", "category as stated, scheme:code; null where none"),
+    Column("box", "text", "of the form panel: left,top,width,height of the rectangle in pixels as stored; else null"),
 )
 
 STACKS = (
@@ -153,6 +154,54 @@ STACKS = (
     Column("pdq", "bin32", "the hash by which it was stacked; null where it has none, or one of too low quality, and stands alone"),
 )
 
+FEATURES = (
+    Column("sha256", "bin32", "the content"),
+    Column("width", "i32", "pixels of the picture that the features are of, as stored"),
+    Column("height", "i32", "pixels, as stored"),
+    Column("plane_width", "i32", "pixels of the reduced picture that the points are places in"),
+    Column("plane_height", "i32", "pixels"),
+    Column("points", "bin", "6 bytes a point: x and y in 1/16 pixel of the plane (u16 LE), level of the pyramid, angle in 1/64 turn"),
+    Column("descriptors", "bin", "32 bytes a point, in the same order: 256 comparisons of brightness around it"),
+)
+
+PANELS = (
+    Column("sha256", "bin32", "the content: a screenshot or collage"),
+    Column("number", "i16", "its panels from 1, the largest first"),
+    Column("panel_left", "i32", "place of the rectangle in pixels of the picture as stored"),
+    Column("panel_top", "i32", "pixels"),
+    Column("panel_width", "i32", "pixels"),
+    Column("panel_height", "i32", "pixels"),
+    Column("pdq", "bin32", "PDQ of what is in it"),
+    Column("pdq_quality", "i16", "its quality"),
+    Column("pdq_transforms", "list<bin32>", "its eight turns and flips"),
+)
+
+ALIKE = (
+    Column("a", "bin32", "one content"),
+    Column("b", "bin32", "the other; a < b"),
+    Column("method", "text", "features: corners agree on one map; panel: PDQ of a rectangle in one of them"),
+    Column("relation", "text", "see RELATIONS"),
+    Column("mirrored", "bool", "whether one is the mirror image of the other"),
+    Column("inliers", "i32", "corners that agree, apart from one another; null for a panel"),
+    Column("seen", "i32", "corners that the less detailed one of the two has where they agree; null for a panel"),
+    Column("covered", "f64", "share of the cells of the common part in which corners agree; null for a panel"),
+    Column("distance", "i16", "bits between the panel and the other picture; null for features"),
+    Column("area_a", "f64", "share of a that the agreeing corners fill, or the panel"),
+    Column("area_b", "f64", "share of b"),
+    Column("box_a", "text", "left,top,width,height of the common part in pixels of a as stored"),
+    Column("box_b", "text", "the same in b"),
+    Column("map", "text", "x' = m0 x + m1 y + m2, y' = m3 x + m4 y + m5 from pixels of a to pixels of b; null for a panel"),
+)
+
+RELATIONS = {
+    "same": "both show the same, mostly whole: another crop, turn, perspective, sticker",
+    "a-in-b": "most of a is a part of b: a was cut out of b, or b is a collage or screenshot with a in it",
+    "b-in-a": "most of b is a part of a",
+    "part": "they share a part",
+    "frame": "they share what is around (head, keys, border) in the same place; what is inside differs",
+}
+"""How two pictures that are alike belong together."""
+
 TABLES: dict[str, tuple[Column, ...]] = {
     "items": ITEMS,
     "contents": CONTENTS,
@@ -161,6 +210,9 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "volumes": VOLUMES,
     "matches": MATCHES,
     "stacks": STACKS,
+    "features": FEATURES,
+    "panels": PANELS,
+    "alike": ALIKE,
 }
 
 TRANSFORMS = ("identity", "rotate90", "rotate180", "rotate270", "flipx", "flipy", "flipplus1", "flipminus1")
@@ -225,6 +277,26 @@ class Embedded(msgspec.Struct, array_like=True, kw_only=True):
     step: str
     name: bytes
     data: bytes
+
+
+class Panel(msgspec.Struct, array_like=True):
+    """A rectangle inside a picture: left, top, width, height in pixels of the picture, its eight hashes and their quality."""
+
+    box: tuple[int, int, int, int]
+    hashes: list[bytes]
+    quality: int
+
+
+class SecondLook(msgspec.Struct, array_like=True, kw_only=True):
+    """What the second look found in a picture: features in a plane, panels in pixels of the picture."""
+
+    width: int
+    height: int
+    plane_width: int = 0
+    plane_height: int = 0
+    points: bytes = b""
+    descriptors: bytes = b""
+    panels: list[Panel] = msgspec.field(default_factory=list)
 
 
 class PictureResult(msgspec.Struct, array_like=True, kw_only=True):

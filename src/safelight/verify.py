@@ -56,7 +56,7 @@ def expected_files(case: Case) -> dict[Path, str]:
                 compacted.add((e["exhibit"], e["step"]))
                 folder = layout.tables(e["exhibit"], only_of[e["step"]])
                 files |= {folder / name: v[1] for name, v in e["files"].items()}
-            case "match" | "stack":
+            case "match" | "stack" | "alike":
                 gone = case.folder / e["folder"]
                 files = {p: d for p, d in files.items() if p.parent != gone}
                 files |= {gone / name: v[1] for name, v in e["files"].items()}
@@ -80,7 +80,7 @@ def _facts(case: Case, depth: str, counts: dict[str, int]) -> Iterator[str]:
             yield f"missing: {name}"
         elif depth != "quick" and digest_file(path) != digest:
             yield f"changed: {name}"
-    for root in ("facts", "renditions", "matches", "stacks"):
+    for root in ("facts", "renditions", "matches", "stacks", "alike"):
         for path in sorted((case.folder / root).rglob("*")):
             if path.is_file() and path not in expected and not _unfinished(case, path):
                 yield f"added: {path.relative_to(case.folder)}"

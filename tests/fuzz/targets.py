@@ -10,11 +10,13 @@ import io
 import json
 import sqlite3
 import struct
+import sys
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable
 from itertools import islice
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from PIL import Image
@@ -22,6 +24,9 @@ from PIL import Image
 from safelight.evidence.bytesource import MemorySource
 from safelight.evidence.source import Segment, Unreadable
 from safelight.extract.pictures.decoders import HEIC_SAMPLE
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from small_archives import ewf, rar5
 
 MOST = 2_000
 """Things taken from an iterator: a target must not run for ever because an input is endless by right."""
@@ -180,6 +185,9 @@ TARGETS: dict[str, Target] = {
     "zip": Target(lambda: [parcel()], archive("application/zip")),
     "tar": Target(lambda: [tarball()], archive("application/x-tar")),
     "gzip": Target(lambda: [gzip.compress(tarball())], archive("application/gzip")),
+    "rar": Target(lambda: [rar5((b"one.txt", b"first"), copies=((b"two.txt", b"one.txt"),)), rar5((b"a", b"b"), volume=1)],
+                  archive("application/vnd.rar")),
+    "ewf": Target(lambda: [ewf(bytes(70_000) + bytes(range(256)) * 200)[:-1] + b"\0", ewf(b"text" * 30_000)], image),
     "film": Target(lambda: [film()], checked("video/mp4")),
     "sqlite": Target(lambda: [database()], checked("application/vnd.sqlite3")),
     "pdf": Target(lambda: [b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[]/Count 0>>endobj\n"

@@ -22,7 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("pipeline", "verify", "access"),
     ("executors", "decisions"),  # decisions know the schemes of hash sets
     ("stack",),  # stacks use the distance and the quality gate of the matcher
-    ("extract", "match", "facts"),
+    ("extract", "match", "facts", "alike"),
     ("sandbox",),
     ("evidence",),
     ("case",),
@@ -34,7 +34,9 @@ but for the pairs below."""
 
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 
-WITHIN: frozenset[tuple[str, str]] = frozenset({("extract", "facts"), ("match", "facts")})
+WITHIN: frozenset[tuple[str, str]] = frozenset(
+    {("extract", "facts"), ("match", "facts"), ("alike", "facts"), ("alike", "match"), ("extract", "alike")}
+)
 """Pairs within one layer that are meant: the first may import the second."""
 
 BELOW_THE_SANDBOX: frozenset[tuple[str, str]] = frozenset({("sandbox.child", "extract"), ("sandbox.child", "match")})

@@ -77,7 +77,7 @@ def test_a_content_matches_by_each_method_it_can(make: Maker) -> None:
 
     wanted = [("md5", 1, "vics-us:1"), ("md5", 2, "vics-us:2"), ("sha1", 1, "vics-us:1"), ("sha256", 1, "vics-us:1")]
     assert wanted == [(r.method, r.entry, r.category) for r in rows]
-    first = (h.digest(), "s", "1", "illegal", "md5", 0, "identity", "full", 1, "vics-us:1")
+    first = (h.digest(), "s", "1", "illegal", "md5", 0, "identity", "full", 1, "vics-us:1", None)
     assert first == tuple(rows[0])
 
 
@@ -164,6 +164,26 @@ def test_each_form_is_matched_in_all_turns_and_says_its_name(make: Maker) -> Non
     same = {f"pdq_{form}": base for form in records.FORMS[1:]} | {f"pdq_{form}_quality": 90 for form in records.FORMS[1:]}
     (row,) = match_case_contents([], [picture_table([picture(1, pdq=noise(1), **same)])], opened)
     assert row.form == "white"
+
+
+def test_a_panel_matches_as_the_form_panel_and_says_where(make: Maker) -> None:
+    """A rectangle inside a picture is a query in eight turns; the row names its place. The picture itself comes first on a tie."""
+    base = noise(3)
+    opened = make("pdq", [base.hex()])
+    turns = [[noise(70 + 8 * p + n) for n in range(8)] for p in range(3)]
+    turns[1][4] = flip(base, 31)
+    one = picture_table([picture(1, pdq=noise(1))])
+    inside = pa.array([[h for panel in turns for h in panel]], pa.list_(pa.binary()))
+    boxes = pa.array([["0,0,1,1", "10,20,300,400", "5,5,5,5"]], pa.list_(pa.string()))
+    table = one.append_column("panel_transforms", inside).append_column("panel_boxes", boxes)
+    (row,) = match_case_contents([], [table], opened)
+    assert ("panel", records.TRANSFORMS[4], 31, "10,20,300,400") == (row.form, row.transform, row.distance, row.box)
+    same = picture_table([picture(1, pdq=flip(base, 31))])
+    table = same.append_column("panel_transforms", inside).append_column("panel_boxes", boxes)
+    (row,) = match_case_contents([], [table], opened)
+    assert ("full", None) == (row.form, row.box)
+    none = one.append_column("panel_transforms", pa.array([None], inside.type)).append_column("panel_boxes", pa.array([None], boxes.type))
+    assert [] == list(match_case_contents([], [none], opened))
 
 
 def test_the_quality_gate_holds_on_both_sides(make: Maker) -> None:

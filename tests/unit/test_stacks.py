@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -9,10 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from safelight import records
+from safelight.facts.writer import TableWriter
 from safelight.match import pdq
 from safelight.native import _stacks
 from safelight.native.hamming_twin import distances
 from safelight.stack import leaders as leading
+from safelight.stack import step
 from safelight.stack.leaders import leaders, led, plain_leaders, updated
 from safelight.stack.stacks import Stacked, before_of, read_pictures, stack_batches, stack_pictures, stacks
 
@@ -206,3 +212,29 @@ def test_pairs_out_of_order_are_refused() -> None:
     for pairs in ([5 << 40 | 1 << 8, 4 << 40 | 1 << 8], [1 << 40 | 1 << 8], [1 << 40 | 2 << 8], [9 << 40]):
         with pytest.raises(ValueError, match="pairs"):
             _stacks.decide(np.array(pairs, np.uint64), np.ones(9, np.uint8))
+
+
+def test_stacks_of_before_are_used_only_as_the_ledger_knows_them(tmp_path: Path) -> None:
+    """What the ledger says was made by the same rules, and is unchanged, is built upon; another distance, other rules or other bytes are not."""
+    rng = np.random.default_rng(8)
+    given_rows = [(name(n), np.packbits(rng.random(256) < 0.05).tobytes(), 60) for n in range(30)]
+    found = stack_pictures(read_pictures([picture_table(given_rows)]))
+    path = tmp_path / "stacks.parquet"
+    writer = TableWriter(path, "stacks")
+    for batch in stack_batches(found):
+        writer.add_table(pa.Table.from_batches([batch]))
+    written = writer.close()
+    said = {"distance": 31, "quality_gate": 50, "rules": step.RULES, "folder": f"stacks/{step.STEP}"}
+
+    def case(**more: object) -> Any:
+        entry = {**said, "files": {"stacks.parquet": [written.rows, written.sha256, written.logical]}, **more}
+        return SimpleNamespace(ledger=SimpleNamespace(entries=lambda: iter([{"folder": "other"}, entry])))
+
+    before = step._before(case(), path, 31)
+    assert before is not None
+    assert before.said.lead.tolist() == led(before.hashes, 31).lead.tolist()
+    assert step._before(case(), path, 30) is None
+    assert step._before(case(rules=step.RULES - 1), path, 31) is None
+    assert step._before(case(folder="other"), path, 31) is None
+    path.write_bytes(path.read_bytes() + b"x")
+    assert step._before(case(), path, 31) is None

@@ -26,6 +26,7 @@ from safelight.cli.words import command_line, size, table, write_csv
 @click.option("--status", type=click.Choice(["undecided", "indicative", "final", "disputed"]), help="How far it is decided.")
 @click.option("--problem", help="With a problem of this kind; 'any' for every kind.")
 @click.option("--digest", help="MD5, SHA-1 or SHA-256 of the content.")
+@click.option("--alike", metavar="ITEM-OR-DIGEST", help="Sharing a part with this picture (after run --features); it comes too.")
 @click.option("--min-size", type=int, help="Bytes.")
 @click.option("--max-size", type=int, help="Bytes.")
 @click.option("--since", help="Changed on this day (YYYY-MM-DD) or later.")
@@ -46,6 +47,8 @@ def command(case: Path, form: str, limit: int | None, purpose: str, library: str
     from safelight.cli.query import objects
 
     gate = Gate(Case(case), purpose, library=library)
+    if filters.get("alike"):
+        filters["alike"] = sorted({bytes(r["sha256"]) for r in gate.items(filters["alike"]) if r["sha256"]})
     where, names = condition(filters)
     gate.log("consult", command_line(), shows="items", filter=where)
     found = objects(gate, where, names, limit)
@@ -100,6 +103,10 @@ def condition(filters: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         add("list_contains($category, coalesce(d.category, 'none'))", category=list(filters["category"]))
     if filters.get("status"):
         add("coalesce(d.status, 'undecided') = $status", status=filters["status"])
+    if filters.get("alike") is not None:
+        ends = "select b as other, a as one from alike union all select a, b from alike"
+        linked = f"select other from ({ends}) where list_contains($alike, one)"
+        add(f"(list_contains($alike, i.sha256) or i.sha256 in ({linked}))", alike=filters["alike"])
     if filters.get("known"):
         known = list(filters["known"])
         matched = 'i.sha256 in (select sha256 from judged where stands and list_contains($known, "as"))'

@@ -12,7 +12,7 @@ _SELECT = """
     with hits as (
         select sha256, list(struct_pack("set" := "set", version := version, "as" := "as", method := method, distance := distance,
             transform := transform, form := form, entry := entry, category := category, deconfirmed := deconfirmed,
-            deconfirmed_by := deconfirmed_by, flood := flood)
+            deconfirmed_by := deconfirmed_by, flood := flood, box := box)
             order by distance, "set", version, method, entry, transform) as matches
         from judged group by sha256
     )
@@ -120,6 +120,7 @@ def _match(m: dict[str, Any]) -> dict[str, Any]:
         "deconfirmed",
         "deconfirmed_by",
         "flood",
+        "box",
     )
     return {name: m[name] for name in order}
 

@@ -14,12 +14,21 @@ from safelight.cli.words import command_line
 @click.option("--workers", type=click.IntRange(1, 1024), help="Worker processes (default: the number of cores).")
 @click.option("--cluster", metavar="ADDRESS", help="Run on the Dask scheduler at this address, e.g. tcp://10.0.0.1:8786.")
 @click.option("--only", type=click.Choice(["everything", "digests"]), default="everything", help="digests: no types, pictures, archives.")
+@click.option("--features", is_flag=True, help="Look at each picture a second time: crops, turns, stickers, pictures inside pictures.")
 @click.option("--library", help="Folder of hash sets (default: $SAFELIGHT_LIBRARY, else the user's data folder).")
 @click.option("--distance", type=click.IntRange(0, 64), default=31, show_default=True, help="Largest PDQ distance of a match, in bits.")
 @click.option("--without-sandbox", is_flag=True, help="Parse evidence without the sandbox. Written to the ledger and the report.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 def command(
-    case: Path, workers: int | None, cluster: str | None, only: str, library: str | None, distance: int, without_sandbox: bool, quiet: bool
+    case: Path,
+    workers: int | None,
+    cluster: str | None,
+    only: str,
+    features: bool,
+    library: str | None,
+    distance: int,
+    without_sandbox: bool,
+    quiet: bool,
 ) -> int:
     """List, extract, match and stack all that is in CASE. Stop it any time; run again and it goes on."""
     import os
@@ -31,10 +40,13 @@ def command(
     from safelight.errors import DONE, DONE_WITH_PROBLEMS, Usage
 
     opened = Case(case)
+    if features and only == "digests":
+        raise Usage("--features needs pictures: leave out --only digests. Nothing was changed.")
     if not opened.exhibits():
         raise Usage(f"there is no evidence in {case} yet. Next: safelight add {case} EVIDENCE …")
     settings = pipeline.Settings(
         only=only,
+        features=features,
         workers=workers or os.cpu_count() or 1,
         cluster=cluster,
         walls=not without_sandbox,

@@ -22,7 +22,7 @@ ALONE = "alone: no PDQ hash, or one of too low quality to say anything"
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(case: Path, name: str, purpose: str, library: str | None, form: str) -> None:
     """Print all that is known of an item or a content: every place, every match with its entry and distance, its stack and why,
-    its problems. ITEM-OR-DIGEST is an item id, an MD5, SHA-1 or SHA-256, or 8 or more of the first digits."""
+    the pictures that share a part with it, its problems. ITEM-OR-DIGEST is an item id, an MD5, SHA-1 or SHA-256, or 8 or more of the first digits."""
     from safelight.access import Gate
     from safelight.case import Case
 
@@ -55,7 +55,9 @@ def explain(gate: Any, found: list[dict[str, Any]]) -> dict[str, Any]:
             f"select p.kind, p.reason, p.step, p.origin from problems p join visible i using (item_id) where {where} order by p.origin, p.number",
             {"key": bytes(key)},
         )
-        contents.append({"places": places, "problems": problems, "stack": _stack(gate, row["sha256"])})
+        contents.append(
+            {"places": places, "problems": problems, "stack": _stack(gate, row["sha256"]), "alike": _alike(gate, row["sha256"])}
+        )
     return {"contents": contents}
 
 
@@ -83,6 +85,53 @@ def _stack(gate: Any, sha256: bytes | None) -> dict[str, Any] | None:
     }
 
 
+def _alike(gate: Any, sha256: bytes | None) -> list[dict[str, Any]]:
+    """Return the links of a content with others that may be seen, the strongest first, as they look from this content."""
+    if sha256 is None:
+        return []
+    rows = gate.rows(
+        """
+        select * from alike where (a = $s and b in (select sha256 from visible)) or (b = $s and a in (select sha256 from visible))
+        order by relation = 'frame', method desc, inliers desc, distance, a, b limit 200
+        """,
+        {"s": bytes(sha256)},
+    )
+    return [_link(row, bytes(row["a"]) == bytes(sha256)) for row in rows]
+
+
+def _link(row: dict[str, Any], is_a: bool) -> dict[str, Any]:
+    own, other = ("a", "b") if is_a else ("b", "a")
+    relation = {f"{own}-in-{other}": "part of", f"{other}-in-{own}": "contains", "part": "shares a part", "frame": "same frame"}
+    return {
+        "sha256": bytes(row[other]).hex(),
+        "relation": relation.get(row["relation"], "same picture"),
+        "method": row["method"],
+        "mirrored": row["mirrored"],
+        **{name: row[name] for name in ("inliers", "seen", "covered", "distance")},
+        "area": row[f"area_{own}"],
+        "area_other": row[f"area_{other}"],
+        "box": row[f"box_{own}"],
+        "box_other": row[f"box_{other}"],
+        "map": {"from": row["a"].hex(), "numbers": row["map"]} if row["map"] else None,
+    }
+
+
+ALIKE_RULE = "a lead below matches and stacks: look at both"
+
+
+def _print_alike(links: list[dict[str, Any]]) -> None:
+    click.echo(f"\nalike ({len(links)}; {ALIKE_RULE})")
+    rows = []
+    for link in links:
+        if link["method"] == "panel":
+            evidence = f"PDQ of a rectangle, {link['distance']} bits"
+        else:
+            evidence = f"{link['inliers']} of {link['seen']} corners agree, in {link['covered']:.0%} of the common part"
+        how = link["relation"] + (", mirrored" if link["mirrored"] else "")
+        rows.append((how, link["sha256"], evidence, f"{link['area']:.0%}", link["box"], link["box_other"]))
+    table(("relation", "other", "evidence", "area", "here", "there"), rows)
+
+
 def _print(content: dict[str, Any]) -> None:
     first = content["places"][0]
     if first["sha256"]:
@@ -106,7 +155,7 @@ def _print(content: dict[str, Any]) -> None:
     )
     if matches:
         headers = ("set", "version", "as", "method", "distance", "transform", "form", "entry", "category")
-        table(headers, [[m[h] for h in headers] for m in matches])
+        table((*headers, "box"), [[m[h] for h in headers] + [m["box"] or ""] for m in matches])
         for m in matches:
             if m["deconfirmed"] is not None:
                 click.echo(
@@ -120,6 +169,8 @@ def _print(content: dict[str, Any]) -> None:
             f"\nstack of {stack['size']}: {stack['distance']} bits from {stack['representative']} ({stack['rule']}), shown as number {stack['rank']}"
         )
         table(("member", "distance", "shown as number"), [(m["sha256"], m["distance"], m["rank"]) for m in stack["members"]])
+    if content["alike"]:
+        _print_alike(content["alike"])
     if decision := first["decision"]:
         words = [
             f"category {decision['category']}" if decision["category"] else "",

@@ -18,6 +18,7 @@ from safelight.case import Case, Exhibit
 from safelight.durable import folder_atomically, sync_file, sync_folder
 from safelight.extract.listing import open_folder, open_image
 from safelight.extract.rows import Answers, InvalidAnswer, ShardTables
+from safelight.extract.second_rows import SecondTables
 from safelight.facts.layout import Layout
 from safelight.sandbox import limits, protocol
 from safelight.sandbox.parent import RequestFailed, Sandbox, WorkerDied
@@ -32,15 +33,18 @@ GIVE_UP = 40
 SHOWN_FIRST = 4
 """Shards that are worked on before the large ones."""
 
+Tables = ShardTables | SecondTables
+
 
 class ShardJob(msgspec.Struct, frozen=True):
-    """What a task is told: no more than names, so that any engine can carry it."""
+    """What a task is told: no more than names, so that any engine can carry it. `wanted`: ordinals, where not all rows are."""
 
     case: str
     exhibit: str
     shard: int
     only: str = "everything"
     walls: bool = True
+    wanted: tuple[int, ...] | None = None
 
 
 def in_working_order(shards: Iterable[int]) -> list[int]:
@@ -112,6 +116,9 @@ def extract_shard(job: ShardJob) -> ShardDone:
     case = Case(Path(job.case))
     exhibit, layout = case.exhibit(job.exhibit), Layout(case.folder)
     rows = pq.ParquetFile(layout.list_shard(job.exhibit, job.shard)).read().to_pylist()
+    if job.wanted is not None:
+        chosen = frozenset(job.wanted)
+        rows = [r for r in rows if r["ordinal"] in chosen]
     target, pack = layout.shard(job.exhibit, job.only, job.shard), layout.pack(job.exhibit, job.shard)
     target.parent.mkdir(parents=True, exist_ok=True)
     pack.parent.mkdir(parents=True, exist_ok=True)
@@ -119,10 +126,10 @@ def extract_shard(job: ShardJob) -> ShardDone:
     temporary_pack = pack.with_name(f".tmp-{pack.name}.{os.getpid()}")
     try:
         with folder_atomically(target) as folder:
-            tables = ShardTables(folder, temporary_pack, exhibit, job.shard)
+            tables = SecondTables(folder, exhibit) if job.only == "features" else ShardTables(folder, temporary_pack, exhibit, job.shard)
             _extract(case, exhibit, job, rows, tables)
             files, counts = tables.close()
-            if temporary_pack.stat().st_size:
+            if isinstance(tables, ShardTables) and temporary_pack.stat().st_size:
                 sync_file(temporary_pack)
                 temporary_pack.rename(pack)
                 sync_folder(pack.parent)
@@ -142,7 +149,7 @@ def close_worker() -> None:
     _worker.drop()
 
 
-def _extract(case: Case, exhibit: Exhibit, job: ShardJob, rows: list[dict[str, Any]], tables: ShardTables) -> None:
+def _extract(case: Case, exhibit: Exhibit, job: ShardJob, rows: list[dict[str, Any]], tables: Tables) -> None:
     """Extract all rows in order. Where a worker dies, the item is tried alone and the rest goes on in a fresh worker."""
     runner = _Runner(case, exhibit, job, tables)
     position = 0
@@ -165,7 +172,7 @@ class _Death(msgspec.Struct):
 class _Runner:
     """Sends rows to the worker and hands what comes back to the tables."""
 
-    def __init__(self, case: Case, exhibit: Exhibit, job: ShardJob, tables: ShardTables) -> None:
+    def __init__(self, case: Case, exhibit: Exhibit, job: ShardJob, tables: Tables) -> None:
         self.case, self.exhibit, self.job, self.tables = case, exhibit, job, tables
         self.folder = open_folder(exhibit) if exhibit.form == "folder" else None
 

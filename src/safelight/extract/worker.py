@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from safelight.evidence.bytesource import MemorySource
+from safelight.evidence.bytesource import MemorySource, readable_part
 from safelight.evidence.origin import Step, parse
 from safelight.evidence.source import ByteSource, Unreadable
 from safelight.extract.digests import Digests, new_digests
@@ -51,11 +51,13 @@ def warm_up(profile: str) -> None:
     """Import what a profile needs."""
     if profile == "full":
         from safelight.extract import archives, filetype, pictures, structure
+        from safelight.extract.pictures import second
 
         filetype.warm_up()
         archives.warm_up()
         pictures.warm_up()
         structure.warm_up()
+        second.warm_up()
 
 
 def entry_steps(steps: Sequence[Step]) -> list[Step]:
@@ -98,13 +100,12 @@ def extract(task: Task, open_source: Callable[[], ByteSource], only: str) -> Ite
         return
     _describe(item, held, task.path)
     careful = 0 in task.careful
-    embedded = [] if careful else _picture(item, held)
-    if not careful:
-        _structure(item, source)
+    look = _second_look if only == "features" else _first_look
+    embedded = [] if careful else look(item, held, source)
     item.whole = careful or not (embedded or _is_archive(held))
     yield item
     if not item.whole:
-        yield from _members(task, item, held, source, embedded)
+        yield from _members(task, item, held, source, embedded, look)
 
 
 def _is_archive(held: _Held) -> bool:
@@ -116,7 +117,13 @@ def _is_archive(held: _Held) -> bool:
 def _source_blocks(source: ByteSource) -> Iterator[bytes]:
     offset = 0
     while offset < source.size:
-        block = source.read_at(offset, BLOCK)
+        try:
+            block = source.read_at(offset, BLOCK)
+        except Unreadable as e:
+            # What stands before the bad place in this block is read, too: a file smaller than a block would be lost as a whole.
+            if e.kind in PARTIAL and (part := readable_part(source, offset, min(BLOCK, source.size - offset))):
+                yield part
+            raise
         if not block:
             return
         offset += len(block)
@@ -198,6 +205,30 @@ _recent: OrderedDict[bytes, PictureResult] = OrderedDict()
 RECENT = 128
 
 
+Look = Callable[[Item, "_Held", ByteSource | None], list[Any]]
+"""Looks into a content, writes what it finds to its item, and returns the streams embedded in it."""
+
+
+def _first_look(item: Item, held: _Held, source: ByteSource | None) -> list[Any]:
+    embedded = _picture(item, held)
+    if source is not None:
+        _structure(item, source)
+    return embedded
+
+
+def _second_look(item: Item, held: _Held, source: ByteSource | None) -> list[Any]:
+    """Take the features and panels of a picture; what was wrong with it was said at the first look, as were its embedded streams."""
+    item.problems = []
+    if held.filetype.kind == "image" and held.data is not None:
+        from safelight.extract.pictures.second import second_look
+
+        try:
+            item.second = second_look(held.data, held.filetype.media_type)
+        except MemoryError:
+            item.problems.append(("limit.memory", "the second look at the picture needs more memory than a worker may have"))
+    return []
+
+
 def _picture(item: Item, held: _Held) -> list[Any]:
     """Extract a picture into its item; return the streams embedded in it."""
     if held.filetype.kind != "image":
@@ -229,14 +260,14 @@ def _structure(item: Item, source: ByteSource) -> None:
     item.problems += structure.check(source, item.media_type)
 
 
-def _members(task: Task, item: Item, held: _Held, source: ByteSource, embedded: list[Any]) -> Iterator[Item | Late]:
+def _members(task: Task, item: Item, held: _Held, source: ByteSource, embedded: list[Any], look: Look) -> Iterator[Item | Late]:
     """Yield what is inside an item, breadth first, under one budget."""
     from safelight.extract import archives
 
     budget = archives.Budget.of(held.digests.length)
     waiting = deque[_Pending]()
     numbers = _Numbers(task.careful)
-    for child, pending in _embedded(item, embedded, 1, budget, numbers):
+    for child, pending in _embedded(item, embedded, 1, budget, numbers, look):
         yield child
         waiting += pending
     if archives.is_archive(held.filetype.media_type):
@@ -249,7 +280,7 @@ def _members(task: Task, item: Item, held: _Held, source: ByteSource, embedded: 
             kind, reason = refused
             yield Late(item.ordinal, 0, [(kind, f"{1 + len(waiting)} archives inside were not looked into: {reason}")])
             return
-        for answer, pending in _archive(current, budget, numbers):
+        for answer, pending in _archive(current, budget, numbers, look):
             yield answer
             waiting += pending
 
@@ -274,7 +305,9 @@ class _Numbers:
         return self._last, self._last in self._careful
 
 
-def _embedded(holder: Item, streams: list[Any], depth: int, budget: Any, numbers: _Numbers) -> Iterator[tuple[Item, list[_Pending]]]:
+def _embedded(
+    holder: Item, streams: list[Any], depth: int, budget: Any, numbers: _Numbers, look: Look
+) -> Iterator[tuple[Item, list[_Pending]]]:
     for stream in streams:
         number, careful = numbers.next()
         child = Item(holder.ordinal, number, holder.member, stream.step, stream.name, type="thumbnail")
@@ -286,9 +319,7 @@ def _embedded(holder: Item, streams: list[Any], depth: int, budget: Any, numbers
         if careful:
             yield child, []
         else:
-            _picture(child, held)
-            if held.data is not None:
-                _structure(child, MemorySource(held.data))
+            look(child, held, MemorySource(held.data) if held.data is not None else None)
             yield child, _inside(child, held, depth, budget)
 
 
@@ -307,7 +338,7 @@ def _inside(child: Item, held: _Held, depth: int, budget: Any) -> list[_Pending]
     return [_Pending(child, depth, MemorySource(held.data))]
 
 
-def _archive(current: _Pending, budget: Any, numbers: _Numbers) -> Iterator[tuple[Item | Late, list[_Pending]]]:
+def _archive(current: _Pending, budget: Any, numbers: _Numbers, look: Look) -> Iterator[tuple[Item | Late, list[_Pending]]]:
     """Yield the members of one archive; what is wrong with the archive as a whole comes last, as `Late`."""
     from safelight.extract import archives
     from safelight.problems import Problem
@@ -338,11 +369,9 @@ def _archive(current: _Pending, budget: Any, numbers: _Numbers) -> Iterator[tupl
         if careful:
             yield child, []
             continue
-        inner = _picture(child, held)
-        if held.data is not None:
-            _structure(child, MemorySource(held.data))
+        inner = look(child, held, MemorySource(held.data) if held.data is not None else None)
         yield child, _inside(child, held, depth, budget)
-        yield from _embedded(child, inner, depth, budget, numbers)
+        yield from _embedded(child, inner, depth, budget, numbers, look)
     if late:
         yield Late(holder.ordinal, holder.member, late), []
 

@@ -20,8 +20,12 @@ from safelight.facts.writer import TableWriter
 from safelight.records import TABLES
 
 ROWS_PER_FILE = 1_000_000
-ORDERED = ("items", "problems")
-DISTINCT = ("contents", "pictures")
+ORDERED = {"features": ("problems",)}
+DISTINCT = {"features": ("features", "panels")}
+"""Tables by what was extracted; else items and problems keep their order, contents and pictures are one row each."""
+
+KEYS = {"panels": "sha256, number"}
+"""What names a row of a distinct table, other than the SHA-256 alone."""
 
 
 def compact(layout: Layout, exhibit: str, only: str) -> dict[str, list[Any]]:
@@ -29,12 +33,12 @@ def compact(layout: Layout, exhibit: str, only: str) -> dict[str, list[Any]]:
     shards = sorted((layout.extracted(exhibit, only) / "shards").iterdir())
     files: dict[str, list[Any]] = {}
     with folder_atomically(layout.tables(exhibit, only)) as folder:
-        for table in ORDERED:
+        for table in ORDERED.get(only, ("items", "problems")):
             parts = _Parts(folder, table)
             for shard in shards:
                 parts.add(pq.ParquetFile(shard / f"{table}.parquet").read())
             files |= parts.close()
-        for table in DISTINCT:
+        for table in DISTINCT.get(only, ("contents", "pictures")):
             parts = _Parts(folder, table)
             for batch in _distinct([shard / f"{table}.parquet" for shard in shards], table, layout.case):
                 parts.add(pa.Table.from_batches([batch]))
@@ -53,9 +57,10 @@ def _distinct(files: list[Path], table: str, case: Path) -> Any:
         return
     con = connect(case)
     columns = ", ".join(f'"{c.name}"' for c in TABLES[table])
+    key = KEYS.get(table, "sha256")
     query = f"""
         select {columns} from read_parquet($files, filename = true)
-        qualify row_number() over (partition by sha256 order by filename) = 1 order by sha256
+        qualify row_number() over (partition by {key} order by filename) = 1 order by {key}
     """
     yield from con.sql(query, params={"files": [str(f) for f in files]}).to_arrow_reader(50_000)
 

@@ -21,12 +21,14 @@ def is_current(case: Case, folder: str, key: str) -> bool:
     return last == key and (case.folder / folder).is_dir()
 
 
-def input_digest(case: Case) -> str:
-    """Return a digest of the contents and pictures that there are, from the digests in the ledger."""
+def input_digest(case: Case, second: bool = False) -> str:
+    """Return a digest of the contents and pictures that there are (with what a second look found), from the digests in the ledger."""
     layout, files = Layout(case.folder), dict[str, Any]()
     for entry in case.ledger.entries():
         if entry["what"] == "compact":
             files[f"{entry['exhibit']} {entry['step']}"] = entry["files"]
     used = {f"{e.key} {EXTRACT_STEPS[layout.best(e.key)]}" for e in case.exhibits()}
+    if second:
+        used |= {f"{e.key} {EXTRACT_STEPS['features']}" for e in case.exhibits()}
     named = {k: v for k, v in files.items() if k in used}
     return hashlib.sha256(msgspec.json.encode(named, order="deterministic")).hexdigest()

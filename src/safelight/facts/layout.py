@@ -5,7 +5,8 @@
     facts/extract-1/EXHIBIT/tables/            the same, compacted: few files, contents and pictures once each
     renditions/EXHIBIT/000000.pack             the small pictures of one shard, one behind the other
 
-A folder is complete or absent. `digests-1` stands beside `extract-1` for a run that was told to digest only.
+A folder is complete or absent. `digests-1` stands beside `extract-1` for a run that was told to digest only,
+`features-1` for a second look at the pictures.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from __future__ import annotations
 from pathlib import Path
 
 LIST_STEP = "list-1"
-EXTRACT_STEPS = {"everything": "extract-1", "digests": "digests-1"}
+EXTRACT_STEPS = {"everything": "extract-1", "digests": "digests-1", "features": "features-1"}
 EXTRACTED = ("items", "contents", "pictures", "problems")
+SECOND = ("features", "panels", "problems")
+"""Tables of the second look at the pictures (`features-1`)."""
 
 
 class Layout:

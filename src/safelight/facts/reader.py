@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from safelight.case import Case
-from safelight.facts.layout import EXTRACTED, Layout
+from safelight.facts.layout import EXTRACTED, SECOND, Layout
 from safelight.records import TABLES, schema
 
 MEMORY = "160MB"
@@ -37,6 +37,10 @@ def connect(case: Path, memory: str = MEMORY) -> duckdb.DuckDBPyConnection:
     return con
 
 
+_DISTINCT = {"contents": "sha256", "pictures": "sha256", "features": "sha256", "panels": "sha256, number"}
+"""What names a row of the tables that hold each content once an exhibit."""
+
+
 class Facts:
     """The facts of a case as they are now."""
 
@@ -47,6 +51,7 @@ class Facts:
         for exhibit in case.exhibits():
             self._exhibit(exhibit.key, files)
         files["matches"] = sorted((case.folder / "matches").glob("*/*.parquet"))
+        files["alike"] = sorted((case.folder / "alike").glob("*/*.parquet"))
         files["stacks"] = sorted((case.folder / "stacks").glob("*/*.parquet"))
         for table, paths in files.items():
             self._view(table, paths)
@@ -58,6 +63,10 @@ class Facts:
             return
         files["volumes"].append(listed / "volumes.parquet")
         files["problems"].append(listed / "problems.parquet")
+        second = self.layout.tables(label, "features")
+        if second.is_dir():
+            for table in SECOND:
+                files[table] += sorted(second.glob(f"{table}-*.parquet"))
         only = self.layout.best(label)
         tables = self.layout.tables(label, only)
         if tables.is_dir():
@@ -75,7 +84,7 @@ class Facts:
     def _view(self, table: str, paths: list[Path]) -> None:
         if paths:
             quoted = ", ".join("'" + str(p).replace("'", "''") + "'" for p in paths)
-            distinct = "distinct on (sha256)" if table in ("contents", "pictures") else ""
+            distinct = f"distinct on ({_DISTINCT[table]})" if table in _DISTINCT else ""
             source = f"read_parquet([{quoted}]{', filename = true' if table == 'pictures' else ''})"
             columns = ", ".join(f'"{c.name}"' for c in TABLES[table])
             self.con.execute(f"create view {table} as select {distinct} {columns}{self._exhibit_of_pack(table)} from {source}")

@@ -73,6 +73,7 @@ class NegativeList:
         entries = {v: places(self.library.open(name, v, unconfirmed=True), values) for v in self.library.versions(name)}
         with self.library.writing():
             self.folder.mkdir(exist_ok=True)
+            entries[opened.version] = sorted({*entries[opened.version], entry})  # also where its values are in no index
             entries = {v: found for v, found in entries.items() if found}
             made = self.ledger.append("deconfirm", set=name, values=values, sha256=sha256, why=why, entries=entries, entry=entry)
         return Marked(set=name, values=tuple(values), sha256=sha256, why=why, who=made["who"], at=made["at"], entries=entries)
@@ -121,13 +122,14 @@ def places(opened: OpenSet, values: list[str]) -> list[int]:
     found: set[int] = set()
     for value in values:
         method, _, text = value.partition(":")
-        index = opened.indexes.get(method)
-        if index is None:
-            continue
         key = np.frombuffer(bytes.fromhex(text), np.uint8).reshape(1, -1)
-        first, count = plain_lookup(index.keys, key)
-        low, high = int(first[0]), int(first[0] + count[0])
-        if index.starts is not None:
-            low, high = (int(index.starts[low]), int(index.starts[high])) if count[0] else (0, 0)
-        found |= {int(p) for p in opened.positions[index.take(np.arange(low, high))] if p >= 0}
+        if method == "pdq":
+            rows = opened.pdq.query(key[0], distance=0)[0] if opened.pdq is not None else np.zeros(0, np.int64)
+        elif method in opened.indexes:
+            index = opened.indexes[method]
+            first, count = plain_lookup(index.keys, key)
+            rows = index.take(np.arange(int(first[0]), int(first[0] + count[0])))
+        else:
+            continue
+        found |= {int(p) for p in opened.positions[rows] if p >= 0}
     return sorted(found)

@@ -191,7 +191,7 @@ def file_matches(hashed: Hashed, sets: Sequence[OpenSet], distance: int) -> Iter
     from safelight.match.matcher import match_case_contents
 
     rows = [
-        Found(number, *match[1:])
+        Found(number, *match[1:10])
         for opened in sets
         for match in match_case_contents([hashed.contents], [hashed.pictures], opened, distance=distance)
         for number in hashed.names[match.sha256]

@@ -43,6 +43,7 @@ class Match(NamedTuple):
     form: str
     entry: int
     category: str | None
+    box: str | None = None
 
 
 def _order(match: Match) -> tuple[bytes, str, int, str]:

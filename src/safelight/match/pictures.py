@@ -1,4 +1,4 @@
-"""Match pictures by PDQ: all eight turns and flips of each form of a picture against the distinct hashes of a set.
+"""Match pictures by PDQ: all eight turns and flips of each form of a picture, and of the panels in it, against the distinct hashes of a set.
 
 One row per (content, entry): the least distance; on a tie the first form in the order of `records.FORMS`, then the first
 transform in the order of `records.TRANSFORMS`.
@@ -33,8 +33,16 @@ HASH_COLUMNS = ("pdq", *(f"pdq_{form}" for form in FORMS[1:]))
 PICTURE_COLUMNS = ("sha256", *(f"{column}{part}" for column in HASH_COLUMNS for part in ("", "_quality", "_transforms")))
 
 
+MOST_PANELS = 16
+FORM_NUMBERS = len(FORMS) + MOST_PANELS
+"""Numbers of forms: those of `records.FORMS`, then one for each panel of a picture; all of them are the form `panel`."""
+
+
 class Queries:
-    """The hashes of some pictures: `hashes` (n, 32), `picture` number, `slot` of the transform, number of the `form`."""
+    """The hashes of some pictures: `hashes` (n, 32), `picture` number, `slot` of the transform, number of the `form`.
+
+    Where the batch has `panel_transforms` (eight hashes a panel) and `panel_boxes`, panels are queries too; `boxes` are their places.
+    """
 
     def __init__(self, batch: Any, gate: int) -> None:
         self.names, _ = fixed(batch.column("sha256"), 32)
@@ -47,10 +55,29 @@ class Queries:
             chosen = np.flatnonzero(good)
             parts.append((hashes[chosen], chosen, np.zeros(len(chosen), np.int64), form))
             parts.append((*self._transforms(batch, f"{column}_transforms", good), form))
+        self.boxes: list[list[str] | None] = []
+        if "panel_transforms" in batch.schema.names:
+            parts += self._panels(batch)
+            self.boxes = batch.column("panel_boxes").to_pylist()
         self.hashes = np.concatenate([p[0] for p in parts])
         self.picture = np.concatenate([p[1] for p in parts])
         self.slot = np.concatenate([p[2] for p in parts])
         self.form = np.concatenate([np.full(len(p[0]), p[3], np.int64) for p in parts])
+
+    def form_and_box(self, picture: int, form: int) -> tuple[str, str | None]:
+        """Return the name of a form, and the rectangle of a panel."""
+        if form < len(FORMS):
+            return FORMS[form], None
+        own = self.boxes[picture] or []
+        number = form - len(FORMS)
+        return "panel", own[number] if number < len(own) else None
+
+    def _panels(self, batch: Any) -> Iterator[tuple[Bytes2D, Longs, Longs, int]]:
+        everything = np.ones(batch.num_rows, bool)
+        hashes, picture, slot = self._transforms(batch, "panel_transforms", everything, MOST_PANELS * len(TRANSFORMS))
+        for number in range(MOST_PANELS):
+            own = slot // len(TRANSFORMS) == number
+            yield hashes[own], picture[own], slot[own] % len(TRANSFORMS), len(FORMS) + number
 
     @staticmethod
     def _numbers(batch: Any, name: str) -> Longs:
@@ -59,7 +86,7 @@ class Queries:
         return numbers
 
     @staticmethod
-    def _transforms(batch: Any, name: str, good: NDArray[np.bool_]) -> tuple[Bytes2D, Longs, Longs]:
+    def _transforms(batch: Any, name: str, good: NDArray[np.bool_], most: int = len(TRANSFORMS)) -> tuple[Bytes2D, Longs, Longs]:
         import pyarrow as pa
 
         if name not in batch.schema.names:
@@ -70,7 +97,7 @@ class Queries:
         hashes, valid = fixed(column.flatten(), 32)
         picture = np.repeat(np.arange(len(column), dtype=np.int64), lengths)
         slot = np.arange(len(hashes), dtype=np.int64) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        keep = valid & good[picture] & (slot < len(TRANSFORMS))
+        keep = valid & good[picture] & (slot < most)
         return hashes[keep], picture[keep], slot[keep]
 
     def between(self, start: int, end: int) -> Longs:
@@ -149,7 +176,7 @@ class Similar:
             pair, rows = pair[keep], rows[keep]
             again, user = expand(starts[q[pair]], number_of[q[pair]])
             query = numbers[by_hash[user]]
-            cost = (d[pair[again]].astype(np.int64) * len(FORMS) + queries.form[query]) * len(TRANSFORMS) + queries.slot[query]
+            cost = (d[pair[again]].astype(np.int64) * FORM_NUMBERS + queries.form[query]) * len(TRANSFORMS) + queries.slot[query]
             best = _least(np.concatenate([best, np.stack([queries.picture[query], rows[again], cost])], axis=1))
         return best[0], best[1], best[2]
 
@@ -158,12 +185,12 @@ class Similar:
         entries = opened.positions[rows]
         for at in np.lexsort((entries, picture)):
             rest, slot = divmod(int(cost[at]), len(TRANSFORMS))
-            bits, form = divmod(rest, len(FORMS))
+            bits, number = divmod(rest, FORM_NUMBERS)
+            form, box = queries.form_and_box(int(picture[at]), number)
             name = queries.names[picture[at]].tobytes()
             category = texts[int(opened.categories[rows[at]])]
-            yield Match(
-                name, opened.name, opened.version, opened.as_, "pdq", bits, TRANSFORMS[slot], FORMS[form], int(entries[at]), category
-            )
+            found = (opened.name, opened.version, opened.as_, "pdq", bits, TRANSFORMS[slot], form, int(entries[at]), category, box)
+            yield Match(name, *found)
 
 
 def _least(rows: NDArray[np.int64]) -> NDArray[np.int64]:

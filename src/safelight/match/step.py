@@ -40,7 +40,7 @@ def match_case(case: Case, library: str | Library | None, distance: int, progres
             shutil.rmtree(old)
             yield {"removed": True, "folder": f"matches/{old.name}", "files": {}}
     damaged = [s for s in sets if s.state == "damaged"]
-    inputs = input_digest(case)
+    inputs = input_digest(case, second=True)
     progress.begin("match", "", len(ready))
     for name, info in sorted(ready.items()):
         summary = _match_set(case, shelf, name, info, inputs, distance)
@@ -54,7 +54,7 @@ def match_case(case: Case, library: str | Library | None, distance: int, progres
 
 def pending(case: Case, shelf: Library, distance: int) -> bool:
     """Say whether `match_case` would change anything: a set that is new or changed, or one that is gone or damaged."""
-    ready, inputs = {}, input_digest(case)
+    ready, inputs = {}, input_digest(case, second=True)
     for info in shelf.list():
         if info.state == "damaged":
             return True
@@ -71,6 +71,18 @@ def _key(info: SetInfo, inputs: str, distance: int) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+_PICTURES = f"""
+    select {", ".join(f"p.{c}" for c in PICTURE_COLUMNS)}, inside.panel_transforms, inside.panel_boxes
+    from pictures p left join (
+        select sha256, flatten(list(pdq_transforms order by number)) as panel_transforms,
+            list(concat_ws(',', panel_left, panel_top, panel_width, panel_height) order by number) as panel_boxes
+        from panels where pdq_quality >= {QUALITY} group by sha256
+    ) inside using (sha256)
+    where p.pdq is not null order by p.sha256
+"""
+"""The pictures with all their forms, and the panels in them that are good enough."""
+
+
 def _folder(info: SetInfo) -> str:
     return f"{folder_name(info.name)}-{folder_name(info.version)}"
 
@@ -85,9 +97,7 @@ def _match_set(case: Case, shelf: Library, name: str, info: SetInfo, inputs: str
         opened = shelf.open(info.name, info.version)
         contents = facts.con.sql("select sha256, sha1, md5, size from contents order by sha256").to_arrow_reader(ROWS)
         other = Facts(case)  # a connection streams one result at a time
-        pictures = other.con.sql(
-            f"select {', '.join(PICTURE_COLUMNS)} from pictures where pdq is not null order by sha256"
-        ).to_arrow_reader(ROWS)
+        pictures = other.con.sql(_PICTURES).to_arrow_reader(ROWS)
         with folder_atomically(target) as folder:
             table = TableWriter(folder / "matches.parquet", "matches")
             for row in match_case_contents(contents, pictures, opened, distance=distance, quality_gate=QUALITY):

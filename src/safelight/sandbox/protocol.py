@@ -15,7 +15,7 @@ import msgspec
 
 from safelight.evidence.source import Accounts, Entry
 from safelight.problems import Problem
-from safelight.records import PictureResult
+from safelight.records import PictureResult, SecondLook
 from safelight.sandbox.limits import MAX_FRAME
 
 # ---- what the parent asks ----------------------------------------------------------------------------------------------------
@@ -54,7 +54,7 @@ class Extract(msgspec.Struct, tag_field="what", tag=True):
 
     An `Item` that is `whole` stands for itself and for the `Done`: most files are one, and each message costs a switch of processes.
 
-    `only` is `everything` or `digests`.
+    `only` is `everything`, `digests` or `features`.
     """
 
     tasks: list[Task]
@@ -137,6 +137,7 @@ class Item(msgspec.Struct, tag_field="what", tag=True, omit_defaults=True):
     kind: str = ""
     typed_by: str = ""
     picture: PictureResult | None = None
+    second: SecondLook | None = None
     problems: list[tuple[str, str]] = msgspec.field(default_factory=list)
     whole: bool = False
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from safelight.match.columns import Bytes2D, fixed
+from safelight.match.columns import Bytes2D, fixed, strings
 from safelight.match.pdq import DISTANCE, QUALITY, collapse, order_of
 from safelight.stack.leaders import Led, led, updated
 
@@ -135,10 +135,15 @@ def before_of(table: Any) -> Before:
     hashes, good = fixed(table.column("pdq"), 32)
     stacks, _ = fixed(table.column("stack"), 32)
     chosen = np.flatnonzero(good)
-    first, which = collapse(np.concatenate([names, stacks[chosen]]))  # each stack is named by a picture
-    if len(first) != len(names) or not np.array_equal(first, order_of(names)):
-        raise ValueError("the stacks name a picture that is not there, or one twice")
-    leader = first[which[len(names) :]]
+    sorted_names = strings(names)
+    if bool((sorted_names[1:] <= sorted_names[:-1]).any()):
+        raise ValueError("the stacks are not in order")
+    leader = np.arange(len(names), dtype=np.int64)
+    others = np.flatnonzero((stacks != names).any(axis=1))
+    leader[others] = np.minimum(np.searchsorted(sorted_names, strings(stacks[others])), max(0, len(names) - 1))
+    if not np.array_equal(names[leader[others]], stacks[others]):
+        raise ValueError("the stacks name a picture that is not there")
+    leader = leader[chosen]
     one, value = collapse(hashes[chosen])
     number = np.full(len(names), -1, np.int64)
     number[chosen] = value

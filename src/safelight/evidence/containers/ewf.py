@@ -92,6 +92,8 @@ class EwfImage:
             raise Unreadable("corrupt", f"{known} chunks for a medium of {need}")
         if known < need and not chain.gaps:
             chain.lose("corrupt", f"{need - known} of {need} chunks are in no table")
+        if known == need and (chain.volume.size or chain.volume.chunks):
+            chain.gaps.clear()  # a descriptor was broken, and all chunks are there
         self._lost = chain.gaps[0][1] if chain.gaps else "corrupt"
         head, tail = (chain.gaps[0][0], chain.gaps[-1][0]) if chain.gaps else (len(chain.tables), len(chain.tables))
         if tail > head:
@@ -187,7 +189,7 @@ class EwfImage:
             places = [s & ~(1 << 63) for s in table.starts]
             return _Run(places, [bool(s >> 63) for s in table.starts], table.end)
         for at in (table.at, table.at2):
-            if at is None:
+            if at is None or at < 0:
                 continue
             head = source.read_at(at, 24)
             body = source.read_at(at + 24, table.count * 4 + 4)

@@ -6,13 +6,14 @@ follow as 76-byte descriptors (type, offset of the next, size, Adler-32). Chunk 
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from safelight.evidence.source import Segment, StoredDigest, Unreadable
+from safelight.evidence.source import ByteSource, Segment, StoredDigest, Unreadable
 from safelight.problems import Problem
 
 MAGIC = b"EVF\x09\x0d\x0a\xff\x00"
@@ -20,6 +21,8 @@ DESCRIPTOR = 76
 MAX_SECTIONS = 1 << 20
 """Sections of one segment file; a real one has a table per 2 GiB of data at most 16,375 (EnCase 1-5) to 65,534 chunks."""
 
+MAX_SEARCHES = 64
+"""Broken descriptors of one segment behind which the next sound one is searched for."""
 MAX_CHUNK = 1 << 26
 MAX_TABLE_ENTRIES = 1 << 24
 MAX_HEADER = 1 << 20
@@ -113,29 +116,50 @@ class _Walk:
 
     def run(self) -> bool:
         """Walk; False where the chain of sections breaks off, so that an unknown number of chunks is lost."""
-        at, lost = 13, ""
+        at, lost, searches = 13, "", 0
         for _ in range(MAX_SECTIONS):
             descriptor = self.source.read_at(at, DESCRIPTOR)
             if len(descriptor) < DESCRIPTOR:
                 lost, kind = f"{self.name} ends at {self.source.size}, a section should stand at {at}", "truncated"
                 break
-            if not adler_fits(descriptor[:72], descriptor[72:]):
-                lost, kind = f"{self.name}: checksum of the section at {at} is wrong; sections behind it are lost", "corrupt"
-                break
-            name = descriptor[:16].split(b"\0", 1)[0]
             following, size = struct.unpack_from("<QQ", descriptor, 16)
-            if not self.section(name, at, size, following):
+            if adler_fits(descriptor[:72], descriptor[72:]):
+                if not self.section(descriptor[:16].split(b"\0", 1)[0], at, size, following):
+                    break
+                if following > at:
+                    at = following
+                    continue
+                words, start = f"{self.name}: the section at {at} points back to {following}", at + DESCRIPTOR
+            else:
+                words, start = f"{self.name}: checksum of the section at {at} is wrong", at + 1
+            searches += 1
+            found = next_section(self.source, start) if searches <= MAX_SEARCHES else None
+            if found is None:
+                lost, kind = f"{words}; sections behind it are lost", "corrupt"
                 break
-            if following <= at:
-                lost, kind = f"{self.name}: the section at {at} points back to {following}", "corrupt"
-                break
-            at = following
+            self.resumed(found, f"{words}; the next sound section stands at {found}")
+            at = found
         self.settle()
         if lost:
             if self.sectors_at is not None and self.sectors_end is not None:
                 self.salvage(self.sectors_at, self.sectors_end)
             self.chain.lose(kind, lost)
         return not lost
+
+    def resumed(self, at: int, words: str) -> None:
+        """Go on behind a broken descriptor. Chunks may be lost there; the number of chunks of the medium tells (see `EwfImage`)."""
+        kind = self.source.read_at(at, 8)
+        if kind == b"table\0\0\0" and self.sectors_end is None and not self.chain.smart:
+            self.sectors_end = at  # the descriptor of the chunks is broken: they end where their table stands
+        elif kind == b"table2\0\0" and self.pending is None and self.sectors_end is not None:
+            self.pending = Table(self.index, 0, -1, None, self.sectors_end)  # the first copy is broken, the second is as good
+            self.pending_at, self.sectors_at, self.sectors_end = self.sectors_at, None, None
+        elif kind not in (b"table\0\0\0", b"table2\0\0"):
+            self.settle()
+            if self.sectors_at is not None and self.sectors_end is not None:
+                self.salvage(self.sectors_at, self.sectors_end)
+                self.sectors_at, self.sectors_end = None, None
+        self.chain.lose("corrupt", words)
 
     def section(self, kind: bytes, at: int, size: int, following: int) -> bool:
         """Take one section; False where the chain of this segment ends."""
@@ -261,6 +285,23 @@ class _Walk:
             for key, value in zip(lines[2].split("\t"), lines[3].split("\t"), strict=False):
                 if key and value:
                     self.chain.header.setdefault(key, value)
+
+
+SECTIONS = re.compile(rb"(?:header2?|volume|disk|data|sectors|table2?|next|done|hash|digest|error2|session|xheader|xhash)\0{2,}")
+SEARCHED = 1 << 20
+
+
+def next_section(source: ByteSource, at: int) -> int | None:
+    """Return where the next descriptor with a known name and a sound checksum stands, None where there is none."""
+    while at + DESCRIPTOR <= source.size:
+        piece = source.read_at(at, SEARCHED)
+        for match in SECTIONS.finditer(piece):
+            place = at + match.start()
+            raw = source.read_at(place, DESCRIPTOR)
+            if len(raw) == DESCRIPTOR and adler_fits(raw[:72], raw[72:]):
+                return place
+        at += max(1, len(piece) - DESCRIPTOR)
+    return None
 
 
 def chunk_length(data: bytes, chunk: int) -> tuple[int, bool]:

@@ -9,7 +9,8 @@ from safelight.evidence.source import Image, Segment, Unreadable
 name = "unsupported"
 
 SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
-    # Signatures as given in the format documents of libewf (EWF2, L01), in AFFLIB, in AD1 and in the Parallels format document.
+    # Signatures as given in the format documents of libewf (EWF2, L01), in AFFLIB, in AD1, in the Parallels format document, in QEMU
+    # (block/qed.h, bochs.c, cloop.c), in "Windows Imaging File Format" (Microsoft), in partclone.
     (0, b"EVF2\r\n\x81\x00", "EWF2 (Ex01)"),
     (0, b"LEF2\r\n\x81\x00", "EWF2 logical evidence (Lx01)"),
     (0, b"LVF\x09\x0d\x0a\xff\x00", "EWF logical evidence (L01)"),
@@ -18,6 +19,12 @@ SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"ADCRYPT\x00", "AccessData encrypted image"),
     (0, b"WithoutFreeSpace", "Parallels disk"),
     (0, b"WithouFreSpacExt", "Parallels disk"),
+    (0, b"QED\0", "QED"),
+    (0, b"Bochs Virtual HD Image", "Bochs disk"),
+    (0, b"#!/bin/sh\n#V2.0 Format\n", "cloop"),
+    (0, b"\xbe\xba\xfe\xca\0\0\0\0", "VMware SESparse extent"),
+    (0, b"MSWIM\0\0\0", "Windows imaging (WIM)"),
+    (0, b"partclone-image", "Partclone"),
     (0, b"encrcdsa", "encrypted DMG"),
     (0, b"sprs", "macOS sparse image"),
 )

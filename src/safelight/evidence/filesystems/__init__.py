@@ -71,7 +71,17 @@ LIBRARIES = ("numpy", "pytsk3", "pyfsapfs", "pyfsext", "pyfsfat", "pyfshfs", "py
 PARTS = tuple(
     f"safelight.evidence.filesystems.{name}"
     for name in (
-        *("allocation", "ext_content", "ext_structures", "fat_folder", "first_second", "ntfs_folder", "tsk", "tsk_accounts"),
+        *(
+            "allocation",
+            "ext_content",
+            "ext_structures",
+            "fat_folder",
+            "first_second",
+            "iso9660_records",
+            "ntfs_folder",
+            "tsk",
+            "tsk_accounts",
+        ),
         *("tsk_entry", "tsk_image", "tsk_orphans", "xfs_structures", "yal", "yal_formats"),
     )
 )

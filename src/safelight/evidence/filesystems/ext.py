@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from safelight.evidence.filesystems.tsk_entry import Name
 
 SUPERBLOCK = 1024
+RO_COMPAT, BIGALLOC = 100, 0x200  # s_feature_ro_compat (super.rst)
 MAX_FOLDER = 1 << 31
 """Bytes of a folder that are listed; the kernel itself stops at 2 GiB without `largedir`."""
 PIECE = 1 << 20
@@ -42,6 +43,7 @@ def open_tsk(volume: ByteSource) -> OpenFileSystem:
     from safelight.evidence.filesystems.ext_structures import BlockBitmaps, ExtVolume
     from safelight.evidence.filesystems.tsk import Profile, TskFileSystem
 
+    whole, volume = volume, without_bigalloc(volume)
     names = {int(pytsk3.TSK_FS_TYPE_EXT2): "ext2", int(pytsk3.TSK_FS_TYPE_EXT3): "ext3", int(pytsk3.TSK_FS_TYPE_EXT4): "ext4"}
 
     def profile(fs: TskFileSystem) -> Profile:
@@ -50,7 +52,7 @@ def open_tsk(volume: ByteSource) -> OpenFileSystem:
             raise Unreadable("unsupported", f"not an ext volume (type {fs.tsk_type})")
         label = head(volume, SUPERBLOCK + 120, 16).split(b"\0")[0].decode("utf-8", "replace")
         try:
-            ext = ExtVolume(volume)
+            ext = ExtVolume(whole)
         except Unreadable as e:
             words = f"the superblock cannot be used for accounts and large folders: {e}"
             return Profile(name=name, label=label, problems=(Problem(e.kind, words, "", False),))
@@ -70,6 +72,35 @@ def open_tsk(volume: ByteSource) -> OpenFileSystem:
         )
 
     return TskFileSystem(volume, pytsk3.TSK_FS_TYPE_EXT_DETECT, profile)
+
+
+class Overlaid:
+    """A volume with a few bytes of one place replaced, for a library that refuses what it need not refuse."""
+
+    def __init__(self, volume: ByteSource, at: int, replaced: bytes) -> None:
+        self.size = volume.size
+        self._volume, self._at, self._replaced = volume, at, replaced
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        data = self._volume.read_at(offset, size)
+        first, last = max(offset, self._at), min(offset + len(data), self._at + len(self._replaced))
+        if first >= last:
+            return data
+        return data[: first - offset] + self._replaced[first - self._at : last - self._at] + data[last - offset :]
+
+
+def without_bigalloc(volume: ByteSource) -> ByteSource:
+    """Hide the feature `bigalloc` from the library, which refuses it: inodes, extents and folders are the same with it, only a bit of
+    the block bitmap stands for a cluster of several blocks, and the bitmaps are read by `BlockBitmaps`."""
+    sb = bytearray(head(volume, SUPERBLOCK, 1024))
+    features = int.from_bytes(sb[RO_COMPAT : RO_COMPAT + 4], "little")
+    if len(sb) < 1024 or not features & BIGALLOC:
+        return volume
+    sb[RO_COMPAT : RO_COMPAT + 4] = (features & ~BIGALLOC).to_bytes(4, "little")
+    sb[28:32], sb[36:40] = sb[24:28], sb[32:36]  # s_log_cluster_size, s_clusters_per_group: those of blocks
+    if not any(sb[24:28]):  # blocks of 1 KiB begin at 0 here; the library looks for the descriptors behind the first data block
+        sb[20:24] = (1).to_bytes(4, "little")
+    return Overlaid(volume, SUPERBLOCK, bytes(sb))
 
 
 def open_yal(volume: ByteSource) -> OpenFileSystem:
@@ -154,7 +185,7 @@ def table(ext: ExtVolume, found: Findings) -> Table:
         for row in np.flatnonzero(used):
             number = first + int(row)
             in_use += 1
-            special = number < ext.first_inode or number == ext.orphan_file
+            special = number < ext.first_inode or number in ext.hidden_inodes
             named += special or found.named(number)
             inode = inodes[row]
             sectors = int.from_bytes(inode[28:32].tobytes(), "little")

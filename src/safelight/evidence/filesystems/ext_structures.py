@@ -66,9 +66,16 @@ class ExtVolume:
         self.inode_size = 128 if old else u16(88)
         self.first_inode = 11 if old else u32(84)
         self.descriptor_size = max(32, u16(254)) if is_64bit else 32
-        self.orphan_file = u32(0x280) if self.compat & 0x1000 else 0
+        # Files without a name by design: the orphan file, and the quotas where they have no reserved inode (super.rst).
+        self.hidden_inodes = frozenset(
+            ((u32(0x280),) if self.compat & 0x1000 else ()) + ((u32(0x240), u32(0x244), u32(0x26C)) if self.ro_compat & 0x2100 else ())
+        ) - {0}
         self.first_meta_group = u32(0x104)
         self.bigalloc = bool(self.ro_compat & 0x200)
+        log_cluster = u32(28) if self.bigalloc else log_block
+        if not log_block <= log_cluster <= 20:
+            raise Unreadable("corrupt", f"clusters of 2^{10 + log_cluster} bytes")
+        self.cluster_blocks = 1 << (log_cluster - log_block)
         self.reserved_gdt = u16(206)
         self.has_filetype = bool(self.incompat & 2)
         self.backup_groups = (u32(0x24C), u32(0x250))
@@ -107,7 +114,8 @@ class ExtVolume:
             first = block * per_block
             at = self.first_data_block + first * self.blocks_per_group + (1 if self.has_backup(first) else 0)
             return at * self.block_size + group % per_block * self.descriptor_size
-        return (self.first_data_block + 1) * self.block_size + group * self.descriptor_size
+        # Behind the superblock: with bigalloc the first data block is 0 for blocks of 1 KiB too, and the superblock in block 1.
+        return (1024 // self.block_size + 1) * self.block_size + group * self.descriptor_size
 
     def group(self, number: int) -> Group:
         d = self.read(self.descriptor_offset(number), self.descriptor_size)
@@ -196,12 +204,10 @@ class ExtVolume:
 
 
 class BlockBitmaps:
-    """The allocation map of an ext volume: one bitmap for each group."""
-
-    unit = 1
+    """The allocation map of an ext volume: one bitmap for each group, one bit for each cluster (of one block without bigalloc)."""
 
     def __init__(self, ext: ExtVolume) -> None:
-        self._ext = ext
+        self._ext, self.unit = ext, ext.cluster_blocks
 
     def in_use(self, block: int, count: int) -> int:
         ext, found = self._ext, 0
@@ -211,10 +217,11 @@ class BlockBitmaps:
             g, first = divmod(block - ext.first_data_block, ext.blocks_per_group)
             n = min(end - block, ext.blocks_per_group - first)
             group = ext.group(g)
-            if not group.flags & BLOCK_UNINIT and not ext.bigalloc:
-                at = group.block_bitmap * ext.block_size + first // 8
-                value = int.from_bytes(ext.read(at, (first + n + 7) // 8 - first // 8), "little") >> (first % 8)
-                found += (value & ((1 << n) - 1)).bit_count()
+            if not group.flags & BLOCK_UNINIT:
+                low, high = first // self.unit, -(-(first + n) // self.unit)
+                at = group.block_bitmap * ext.block_size + low // 8
+                value = int.from_bytes(ext.read(at, (high + 7) // 8 - low // 8), "little") >> (low % 8)
+                found += (value & ((1 << (high - low)) - 1)).bit_count()
             block += n
         return found
 

@@ -219,7 +219,9 @@ class TskFileSystem:
                 found.false_orphans += 1
                 continue
             yield from self._counted(name, described, frame.place, found, deleted_seen)
-            if described.meta_type in (DIRECTORY, VIRTUAL_DIRECTORY) and name.address not in on_path:
+            # A deleted name whose folder is in use again does not lead there: the folder has names of its own (`fls` does the same).
+            of_another = not name.live and described.in_use
+            if described.meta_type in (DIRECTORY, VIRTUAL_DIRECTORY) and name.address not in on_path and not of_another:
                 yield from self._descend(name, described, frame, stack, on_path, visits)
 
     def _is_false(self, name: Name, described: Described, found: Findings) -> bool:

@@ -8,17 +8,17 @@ turns every failure into an `OSError` with a text.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from safelight.evidence.bytesource import readable_part
 from safelight.evidence.source import ByteSource, Unreadable
 
 LIBRARY_ERRORS = (OSError, RuntimeError, MemoryError, SystemError, OverflowError, ValueError, AttributeError)
 """What pytsk3 and the libyal bindings raise on bad data."""
 BAD_CLUSTERS = 8
 """NTFS record whose stream `$Bad` is as long as the volume and has no content of its own (`icat` gives none either)."""
-NTFS_DATA = 128
 OPEN_FILES = 64
 """Opened records kept for reading again. An opened record costs some KiB in the library."""
 
@@ -40,7 +40,11 @@ def _image_class() -> Any:
                 return self.volume.read_at(offset, size)
             except Unreadable as e:
                 self.error = e
-                raise OSError(str(e)) from e
+                # The library asks for 64 KiB from the sector on that it needs: what stands before the bad place is enough for most.
+                data = readable_part(self.volume, offset, size)
+                if not data:
+                    raise OSError(str(e)) from e
+                return data
 
         def get_size(self) -> int:
             return self.volume.size
@@ -69,9 +73,9 @@ def failure(image: Any, error: BaseException, offset: int = 0, size: int = 0) ->
 class TskContent:
     """The bytes of one attribute, read by the Sleuth Kit (sparse and compressed attributes as their reader sees them)."""
 
-    def __init__(self, image: Any, file: Any, attribute: tuple[int, int] | None, size: int, block_size: int) -> None:
+    def __init__(self, image: Any, file: Any, attribute: tuple[int, int] | None, size: int) -> None:
         self.size = size
-        self._image, self._file, self._attribute, self._block_size = image, file, attribute, block_size
+        self._image, self._file, self._attribute = image, file, attribute
 
     def read_at(self, offset: int, size: int) -> bytes:
         size = min(size, self.size - offset)
@@ -84,52 +88,11 @@ class TskContent:
             else:
                 data = self._file.read_random(offset, size, *self._attribute)
         except LIBRARY_ERRORS as e:
-            return self._exactly(offset, size, failure(self._image, e, offset, size))
+            raise failure(self._image, e, offset, size) from e
         if len(data) != size:
-            # The library answers short when a later run cannot be read; the part before it is read again by itself.
             short = OSError(f"{len(data)} of {size} bytes could be read")
-            return self._exactly(offset, size, failure(self._image, short, offset, size))
+            raise failure(self._image, short, offset, size)
         return data
-
-    def _exactly(self, offset: int, size: int, refused: Unreadable) -> bytes:
-        """Read without the library's cache, which reads 64 KiB where one sector is asked for: a bad sector beside a file is not
-        one in it. Only plain runs are read so; what is resident, compressed or sparse stays refused, and NTFS, whose runs do not tell where
-        the initialised part ends (the binding hides it)."""
-        if refused.kind == "corrupt":
-            raise refused
-        out, at, end = bytearray(), offset, offset + size
-        for start, length, place in self._plain_runs(refused):
-            if start <= at < start + length:
-                part = self._image.volume.read_at(place + at - start, min(end, start + length) - at)
-                out += part
-                at += len(part)
-            if at >= end:
-                break
-        if len(out) != size:
-            raise refused
-        return bytes(out)
-
-    def _plain_runs(self, refused: Unreadable) -> Iterator[tuple[int, int, int]]:
-        """Yield (offset in the file, bytes, offset in the volume) of the attribute; raise `refused` where a run is not plain."""
-        import pytsk3
-
-        odd = int(pytsk3.TSK_FS_ATTR_COMP) | int(pytsk3.TSK_FS_ATTR_ENC) | int(pytsk3.TSK_FS_ATTR_RES)
-        special = int(pytsk3.TSK_FS_ATTR_RUN_FLAG_SPARSE) | int(pytsk3.TSK_FS_ATTR_RUN_FLAG_FILLER)
-        wanted = self._attribute
-        try:
-            for a in self._file:
-                kind = (int(a.info.type), int(a.info.id))
-                if kind != wanted if wanted is not None else kind[0] not in (1, 4352):
-                    continue
-                if int(a.info.flags) & odd or kind[0] == NTFS_DATA:
-                    raise refused
-                for r in a:
-                    if int(r.flags) & special:
-                        raise refused
-                    yield int(r.offset) * self._block_size, int(r.len) * self._block_size, int(r.addr) * self._block_size
-                return
-        except LIBRARY_ERRORS:
-            raise refused from None
 
 
 class OpenFiles:
@@ -167,9 +130,9 @@ class OpenFiles:
         if len(parts) not in (1, 3) or not all(p.isdecimal() and len(p) < 20 for p in parts):
             raise Unreadable("corrupt", f"no such address: {address[:60]!r}")
         numbers = [int(p) for p in parts]
-        file, block_size = self.open(numbers[0]), int(self._fs.info.block_size)
+        file = self.open(numbers[0])
         if len(parts) == 1:
-            return TskContent(self._image, file, None, min(self._default_size(file), self._clusters(file)), block_size)
+            return TskContent(self._image, file, None, min(self._default_size(file), self._clusters(file)))
         wanted = (numbers[1], numbers[2])
         try:
             sizes = [
@@ -181,7 +144,7 @@ class OpenFiles:
             raise failure(self._image, e) from e
         if not sizes:
             raise Unreadable("corrupt", f"record {numbers[0]} has no attribute {numbers[1]}-{numbers[2]}")
-        return TskContent(self._image, file, wanted, sizes[0], block_size)
+        return TskContent(self._image, file, wanted, sizes[0])
 
     def _clusters(self, file: Any) -> int:
         """Bytes for which a FAT file has clusters: what is missing at the end is a problem of its entry, the rest can be read."""

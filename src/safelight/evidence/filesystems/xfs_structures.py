@@ -15,6 +15,8 @@ from safelight.evidence.source import ByteSource, Unreadable
 MAX_FOLDER_BLOCKS = 1 << 20
 LEAF_OFFSET = 32 << 30
 """Folder data end here, hashes follow (XFS_DIR2_LEAF_OFFSET)."""
+LARGE_COUNTS = 1 << 4
+"""XFS_DIFLAG2_NREXT64 of di_flags2: the number of data extents stands in 64 bits at byte 24."""
 DATA_MAGICS = (b"XD2B", b"XD2D", b"XDB3", b"XDD3")
 
 
@@ -98,6 +100,8 @@ class XfsVolume:
     def _extents(self, raw: bytes, data: bytes) -> Iterator[tuple[int, int]]:
         """Yield (byte offset on the volume, blocks) of the data of a folder, without the hashes behind them."""
         (count,) = struct.unpack_from(">I", raw, 76)
+        if raw[4] >= 3 and int.from_bytes(raw[120:128], "big") & LARGE_COUNTS:
+            (count,) = struct.unpack_from(">Q", raw, 24)
         records = [data[i * 16 : i * 16 + 16] for i in range(min(count, len(data) // 16))] if raw[5] == 2 else self._tree(data)
         total = 0
         for record in records:

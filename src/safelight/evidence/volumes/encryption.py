@@ -43,6 +43,7 @@ SIGNATURES: tuple[tuple[int, bytes, str, str], ...] = (
     (0x400, b"BD", "unsupported", "classic HFS"),
     (0xC00, b"PRIVHEAD", "unsupported", "Windows dynamic disk (LDM)"),
     (0x1000, b"SPACEDB ", "unsupported", "Windows Storage Spaces, one member of a pool"),
+    (0x200, b"\x57\x45\x56\x82", "unsupported", "BSD disklabel (its partitions are not listed)"),  # disklabel.h, DISKMAGIC
     (0, b"bluestore block device", "unsupported", "Ceph BlueStore"),
 )
 """(offset, bytes, problem kind, words)."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
+from safelight.escape import readable
 from safelight.evidence.source import ByteSource, Unreadable
-from safelight.extract.archives import libarchive
+from safelight.extract.archives import libarchive, rar
 from safelight.extract.archives import streams as archive_streams
 from safelight.extract.archives import zip as archive_zip
 from safelight.extract.archives.forward import ForwardSource
@@ -167,14 +168,50 @@ def _stream(source: ByteSource, scheme: str, budget: Budget | None) -> Iterator[
 
 
 def _by_libarchive(source: ByteSource, scheme: str, budget: Budget | None) -> Iterator[Member | Problem]:
+    headers: Iterator[rar.Header] = iter(())
+    if scheme == "rar":
+        headers = rar.headers(source)
+        yield from _note_volume(source)
     reader = libarchive.Reader(source, *FORMATS[scheme])
     try:
         for index, entry in enumerate(reader.entries(), 1):
             if budget is not None:
                 budget.entry()
-            yield _member(reader, entry, scheme, index, budget)
+            member = _member(reader, entry, scheme, index, budget)
+            yield _referring(member, source, next(headers, None), budget) if scheme == "rar" else member
     finally:
         reader.close()
+
+
+def _referring(member: Member, source: ByteSource, header: rar.Header | None, budget: Budget | None) -> Member:
+    """A RAR5 member that is a reference to another one: libarchive 3.6 gives it as an empty file, and a junction as a folder."""
+    if header is None or header.name != member.name or header.reference not in ("junction", "hardlink", "copy"):
+        return member
+
+    def read() -> Iterator[bytes]:
+        reader = libarchive.Reader(source, *FORMATS["rar"])
+        try:
+            for entry in reader.entries():
+                if entry.name == header.target and entry.size is not None:
+                    yield from _member(reader, entry, "rar", 0, None).blocks()
+                    return
+        finally:
+            reader.close()
+        raise Unreadable("corrupt", f"it refers to {readable(header.target)}, which is no file of this archive")
+
+    scheme, index = member.step.split(":")
+    kind = "file" if header.reference == "copy" else "symlink" if header.reference == "junction" else "hardlink"
+    return Member(
+        scheme, int(index), member.name, read, budget, type=kind, mtime=member.mtime, encrypted=member.encrypted, link=header.target
+    )
+
+
+def _note_volume(source: ByteSource) -> Iterator[Problem]:
+    part = rar.volume(source)
+    if part.is_one:
+        which = f"volume {part.number}" if part.number else "one volume"
+        words = f"{which} of a RAR archive of several: volumes are not joined, members that are cut by their end are incomplete"
+        yield Problem("missing-part", words, complete=False)
 
 
 def _member(reader: libarchive.Reader, entry: libarchive.Entry, scheme: str, index: int, budget: Budget | None) -> Member:
@@ -195,8 +232,7 @@ def _member(reader: libarchive.Reader, entry: libarchive.Entry, scheme: str, ind
         if entry.size is not None and count != entry.size:
             raise Unreadable("truncated" if count < entry.size else "corrupt", f"{count} bytes, {entry.size} were announced")
         if entry.size is None and not count and scheme == "rar":
-            # RAR5 stores a repeated file as a reference, which libarchive 3.6 gives as an empty file.
-            raise Unreadable("unsupported", "a reference to another member of the RAR archive")
+            raise Unreadable("unsupported", "libarchive gives no content for this member")
 
     return Member(
         scheme,
@@ -218,4 +254,5 @@ def _check_7z(source: ByteSource) -> None:
     if head[:6] == SEVEN_ZIP and len(head) == 32:
         offset, size = struct.unpack_from("<QQ", head, 12)
         if 32 + offset + size > source.size:
-            raise Unreadable("truncated", f"the directory should end at {32 + offset + size}, the archive has {source.size} bytes")
+            words = f"the directory should end at {32 + offset + size}, the archive has {source.size} bytes"
+            raise Unreadable("truncated", f"{words}; it is cut, or the first volume of several, which are not joined")

@@ -46,6 +46,7 @@ class Record:
     mode: int = 0  # POSIX mode where the entry was made on Unix
     data: int | None = None  # offset of the data; None: the local header tells
     hidden: bool = False  # in no directory, though there is one
+    volume: int = 0  # from 1 on: it begins in this other file of a split archive
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Directory:
     end: int
     base: int
     entries: int
+    volume: int = 0  # number of the last volume of a split archive, counted from 0 (APPNOTE 4.4.19); 0: one file
 
 
 def find_directory(source: ByteSource) -> Directory | None:
@@ -74,6 +76,7 @@ def find_directory(source: ByteSource) -> Directory | None:
 
 def _end_record(source: ByteSource, at: int, record: bytes) -> Directory | None:
     entries, size, offset = struct.unpack_from("<HII", record, 10)
+    volume = int.from_bytes(record[4:6], "little") % 0xFFFF  # 0xFFFF: see the ZIP64 record
     end = at
     locator = source.read_at(at - 20, 20) if at >= 20 else b""
     if locator[:4] == LOCATOR64:
@@ -89,7 +92,7 @@ def _end_record(source: ByteSource, at: int, record: bytes) -> Directory | None:
         if start < 0 or start + size > end:
             continue
         if source.read_at(start, 4) == CENTRAL or (not entries and not size):
-            return Directory(start, end, base, entries)
+            return Directory(start, end, base, entries, volume)
     return None
 
 
@@ -108,7 +111,9 @@ def central_records(source: ByteSource, directory: Directory) -> Iterator[Record
         name, extra = body[:name_length], body[name_length:]
         size, packed, local = _zip64(extra, [size, packed, local])
         mode = attributes >> 16 if made >> 8 in (3, 19) else 0  # made on Unix or macOS
-        yield Record(name, method, flags, crc, packed, size, local + directory.base, extra, date, mode)
+        begins = int.from_bytes(head[34:36], "little")
+        elsewhere = begins + 1 if directory.volume and begins < directory.volume else 0
+        yield Record(name, method, flags, crc, packed, size, local + directory.base, extra, date, mode, volume=elsewhere)
         count += 1
         at += 46 + name_length + extra_length + comment_length
     if count & 0xFFFF != directory.entries & 0xFFFF:
@@ -222,6 +227,8 @@ def _local_names(source: ByteSource, record: Record) -> tuple[int, bytes]:
     """(offset of the data, name in the local header); raise where no local header stands."""
     if record.data is not None:
         return record.data, record.name
+    if record.volume:
+        raise Unreadable("missing-part", f"it begins in volume {record.volume}, another file; volumes are not joined")
     head = source.read_at(record.local, 30) if 0 <= record.local < source.size else b""
     if len(head) < 30 or head[:4] != LOCAL:
         raise Unreadable("corrupt", f"no local header at {record.local}")
@@ -233,6 +240,9 @@ def records(source: ByteSource) -> Iterator[Record | Problem]:
     """All entries, by the directory or, where it is gone, by local headers (a problem comes first then)."""
     directory = find_directory(source)
     if directory is not None:
+        if directory.volume:
+            words = f"the last of {directory.volume + 1} volumes of a split ZIP archive: volumes are not joined"
+            yield Problem("missing-part", words, complete=False)
         yield from central_records(source, directory)
         return
     yield Problem("truncated", "the central directory is not there; entries come from local headers", complete=False)
@@ -252,6 +262,9 @@ def members(source: ByteSource, budget: Budget | None) -> Iterator[Member | Prob
             budget.entry()
         member, data = _member(source, index, record, budget)
         start = min(max(0, record.local), source.size)
+        if record.volume:
+            yield member
+            continue
         spans.extend((start, min(max(data, start + 30) + record.packed, source.size)))
         yield member
     shared = _overlaps(spans)
@@ -331,6 +344,8 @@ def _reader(source: ByteSource, record: Record, data: int, scheme: str) -> Calla
     def read() -> Iterator[bytes]:
         if scheme:
             raise Unreadable("encrypted", scheme)
+        if data < 0 and record.volume:
+            raise Unreadable("missing-part", f"it begins in volume {record.volume}, another file")
         if data < 0:
             raise Unreadable("corrupt", f"no local header at {record.local}")
         if record.method not in METHODS:

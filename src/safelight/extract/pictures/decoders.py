@@ -65,18 +65,29 @@ def _settings(partial: bool) -> Iterator[None]:
         Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
-def decode(data: bytes | memoryview, media_type: str, layout: Layout) -> Decoded | None:
-    """Decode with the first library that can; None (and problems in `layout`) where none can."""
+Take = Callable[["Image.Image", str], Decoded]
+"""What is done with the pixels of a decoded picture, and the name of the library: `measure`, or another use."""
+
+
+def decode(data: bytes | memoryview, media_type: str, layout: Layout, take: Take | None = None, side: int = 0) -> Decoded | None:
+    """Decode with the first library that can; None (and problems in `layout`) where none can.
+
+    `take` is given the picture (default: `measure`). `side`: where the format allows, decode no larger than needed for so many pixels.
+    """
+    use = take or measure
     source = layout.clean if layout.clean is not None else data
     attempts: list[tuple[str, Callable[[], Decoded]]] = []
     if media_type in FORMATS:
-        attempts += [("Pillow", lambda: _pillow(source, media_type, False)), ("Pillow, partial", lambda: _pillow(source, media_type, True))]
+        attempts += [
+            ("Pillow", lambda: _pillow(source, media_type, False, use, side)),
+            ("Pillow, partial", lambda: _pillow(source, media_type, True, use, side)),
+        ]
     if media_type in HEIF:
-        attempts.append(("pi-heif", lambda: _heif(data)))
+        attempts.append(("pi-heif", lambda: _heif(data, use)))
     # arrays of four channels do not say whether they are CMYK, and a size that no header gave cannot be budgeted
     # and of damaged files Pillow's partial decode keeps what is there
     if media_type in SECOND and layout.width > 0 and not layout.problems and not (layout.mode == "CMYK" and media_type == "image/jpeg"):
-        attempts.append(("imagecodecs", lambda: _second(data, SECOND[media_type], layout.mode)))
+        attempts.append(("imagecodecs", lambda: _second(data, SECOND[media_type], layout.mode, use)))
     if not attempts:
         layout.damage("unsupported", f"no decoder for {media_type}")
         return None
@@ -124,16 +135,18 @@ def _check(media_type: str, width: int, height: int, mode: str) -> None:
         raise ValueError(f"beyond the budget: {reason}")
 
 
-def _pillow(data: bytes | memoryview, media_type: str, partial: bool) -> Decoded:
+def _pillow(data: bytes | memoryview, media_type: str, partial: bool, take: Take, side: int) -> Decoded:
     from PIL import Image
 
     with _settings(partial), Image.open(io.BytesIO(data), formats=FORMATS[media_type]) as image:
         _check(media_type, image.width, image.height, image.mode)
+        if side:
+            image.draft("L", (side, side))  # JPEG only: grey, and scaled in the frequency domain
         image.load()
-        return measure(image, "Pillow")
+        return take(image, "Pillow")
 
 
-def _heif(data: bytes | memoryview) -> Decoded:
+def _heif(data: bytes | memoryview, take: Take) -> Decoded:
     import pi_heif
 
     pi_heif.options.DECODE_THREADS = 1
@@ -142,10 +155,10 @@ def _heif(data: bytes | memoryview) -> Decoded:
     primary = opened[opened.primary_index]
     width, height = primary.size
     _check("image/heic", width, height, primary.mode)
-    return measure(primary.to_pillow(), "pi-heif")
+    return take(primary.to_pillow(), "pi-heif")
 
 
-def _second(data: bytes | memoryview, name: str, mode: str) -> Decoded:
+def _second(data: bytes | memoryview, name: str, mode: str, take: Take) -> Decoded:
     """Decode the first page by imagecodecs; arrays of any shape are brought to L, RGB or RGBA of 8 bits."""
     import imagecodecs
     import numpy as np
@@ -167,7 +180,7 @@ def _second(data: bytes | memoryview, name: str, mode: str) -> Decoded:
         array = (array >> (8 * array.dtype.itemsize - 8)).astype(np.uint8)
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]
-    return measure(Image.fromarray(np.ascontiguousarray(array)), "imagecodecs")
+    return take(Image.fromarray(np.ascontiguousarray(array)), "imagecodecs")
 
 
 def measure(image: Image.Image, decoder: str) -> Decoded:
@@ -188,7 +201,7 @@ def measure(image: Image.Image, decoder: str) -> Decoded:
     hasher = _pdq.Hasher(width, height, channels, True)
     hasher_white = _pdq.Hasher(width, height, channels, True) if has_alpha else None
     rows = max(1, BAND_PIXELS // (width * factor)) * factor
-    levels, transparent = _levels(image), False
+    levels, transparent = levels_of(image), False
     nearest = forms.Nearest(width, height, mode)
     for top in range(0, height, rows):
         band = image.crop((0, top, width, min(height, top + rows)))
@@ -217,7 +230,7 @@ def measure(image: Image.Image, decoder: str) -> Decoded:
     return decoded
 
 
-def _levels(image: Image.Image) -> tuple[float, float]:
+def levels_of(image: Image.Image) -> tuple[float, float]:
     """For whole numbers of 32 bits and floats: the range that becomes 0..255."""
     if image.mode == "F":
         low, high = image.getextrema()
