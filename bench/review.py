@@ -21,15 +21,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "tools")]
+sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 
-import review_case  # noqa: E402
+import make_review_case
 
-from safelight.case import Case  # noqa: E402
-from safelight.review import api, find, rows  # noqa: E402
-from safelight.review.filters import Box, Filter  # noqa: E402
-from safelight.review.order import ORDERS  # noqa: E402
-from safelight.review.server import Server  # noqa: E402
+from safelight.case import Case
+from safelight.review import api, find, rows
+from safelight.review.filters import Box, Filter
+from safelight.review.order import ORDERS
+from safelight.review.server import Server
 
 FILTERS: tuple[tuple[str, Filter], ...] = (
     ("all", Filter()),
@@ -92,11 +92,11 @@ def scale(folder: Path, sizes: list[int], unknown: float, runs: int) -> None:
         "| items | contents | open s (CPU) | bytes/item of columns | MiB | view + first window ms p50 / p95 (CPU p95) | facets ms | 64 thumbs ms |"
     )
     print("|---|---|---|---|---|---|---|---|")
-    details = []
+    details: list[Any] = []
     for items in sizes:
         case = folder / f"{items}.case"
         if not case.exists():
-            review_case.make(case, items, unknown)
+            make_review_case.make(case, items, unknown)
         gc.collect()
         before = resident()
         server = Server(Case(case), 1, "bench", "reviewer")

@@ -1,6 +1,6 @@
 """A case of many pictures, made by code through the real tables: items, contents, pictures, matches, stacks, packs of renditions.
 
-    python bench/review_case.py CASE ITEMS [--unknown 0.5]
+    python tools/make_review_case.py CASE ITEMS [--unknown 0.5]
 
 Nothing is real: digests are random, one small picture stands for all. Rows are those that `run` writes, in its files and order, and the
 ledger names them, so that `verify` and every command take the case for what it is.
@@ -41,7 +41,7 @@ def main() -> int:
 
 def make(folder: Path, items: int, unknown: float = 0.5) -> Path:
     """Make the case: nine tenths of the items have a content of their own, the others repeat one."""
-    case = Case.create(folder, f"{items:,} items made by code", "bench/review_case.py")
+    case = Case.create(folder, f"{items:,} items made by code", "tools/make_review_case.py")
     evidence = folder.parent / f"{folder.name}.evidence"
     evidence.mkdir(exist_ok=True)
     exhibit = Exhibit(label="A", form="folder", parts=(Part(path=str(evidence.resolve()), size=0, mtime=0),), added=now())
