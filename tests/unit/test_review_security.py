@@ -175,6 +175,7 @@ def test_pictures_cannot_act(browser: Browser) -> None:
     got = browser.send("GET", f"/api/reveals/{reveal}/picture")
     assert (200, "image/jpeg", "attachment") == (got.status, got.headers["content-type"], got.headers["content-disposition"])
     assert got.body.startswith(b"\xff\xd8\xff")
+    assert "sandbox; default-src 'none'" == got.headers["content-security-policy"]
     thumbs = browser.send("GET", f"/api/views/{view['view']}/thumbs?from=0").headers
     assert ("application/octet-stream", "attachment") == (thumbs["content-type"], thumbs["content-disposition"])
 

@@ -24,6 +24,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MOST_BODY = 4 << 20
+POLICY = "content-security-policy"
 HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types svelte-trusted-html",
@@ -139,8 +140,11 @@ def _bounded(receive: Receive) -> Receive:
 def _with_headers(send: Send) -> Send:
     async def with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
-            kept = [(n, v) for n, v in message.get("headers", []) if n.decode("latin-1").lower() not in HEADERS and n.lower() != b"server"]
-            message = {**message, "headers": kept + [(n.encode(), v.encode()) for n, v in HEADERS.items()]}
+            own = {n.decode("latin-1").lower(): v for n, v in message.get("headers", [])}
+            stricter = own.get(POLICY, b"").startswith(b"sandbox")  # what a picture may do is even less than what the page may
+            headers = {**HEADERS, POLICY: own[POLICY].decode("latin-1")} if stricter else HEADERS
+            kept = [(n, v) for n, v in message.get("headers", []) if n.decode("latin-1").lower() not in (*HEADERS, "server")]
+            message = {**message, "headers": kept + [(n.encode(), v.encode()) for n, v in headers.items()]}
         await send(message)
 
     return with_headers
