@@ -100,6 +100,7 @@ def undisturbed(module_safelight: Command, made: Path, faults: Path, tmp_path_fa
     return states, int(log.read_text())
 
 
+@pytest.mark.slow
 def test_killed_anywhere(module_safelight: Command, made: Path, faults: Path, undisturbed: tuple[list[Any], int], tmp_path: Path) -> None:
     """SIGKILL before the N-th write or sync of the server; then the history is what the browser was told, and what was in the air is
     there once or not at all; sent again it is there once."""
@@ -143,6 +144,7 @@ def check(run: Command, case: Path, review: Review, states: list[Any], point: in
     run("verify", case, expect=(0,))
 
 
+@pytest.mark.slow
 def test_disk_full_is_said_and_loses_nothing(module_safelight: Command, made: Path, faults: Path, tmp_path: Path) -> None:
     """ENOSPC at a write: the answer is 503 and says that it is not saved; what was acknowledged is there afterwards, nothing else."""
     told_full = 0

@@ -54,6 +54,7 @@ def application(module_safelight: Command) -> Iterator[Any]:
     server.close()
 
 
+@pytest.mark.slow
 @SCHEMA.exclude(operation_id="end_session").parametrize()
 @settings(
     max_examples=REQUESTS, derandomize=True, deadline=None, database=None, phases=(Phase.explicit, Phase.generate),

@@ -5,7 +5,7 @@ Requests refuse members that they do not know. A content is named by its index i
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -14,6 +14,7 @@ from safelight.review.filters import Filter
 from safelight.review.views import Section
 
 Role = Literal["reviewer", "supervisor"]
+Index = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
 Level = Literal["protected", "drawing", "small"]
 
 
@@ -310,11 +311,11 @@ class RevealEnd(Request):
 class Target(Request):
     """One of `index`, `indexes`, `ranges`, `all`, `folder_of`."""
 
-    index: int | None = None
-    indexes: list[int] | None = None
-    ranges: list[tuple[int, int]] | None = None
+    index: Index | None = None
+    indexes: list[Index] | None = None
+    ranges: list[tuple[Index, Index]] | None = None
     all: bool = False
-    folder_of: int | None = None
+    folder_of: Index | None = None
     whole_stack: bool = True
 
 
