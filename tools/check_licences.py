@@ -48,8 +48,9 @@ def main() -> int:
 
 
 def locked(lock: Path) -> list[str]:
-    """Return the names of a lock file."""
-    return re.findall(r"^([A-Za-z0-9._-]+)==", lock.read_text("utf-8"), re.MULTILINE)
+    """Return the names of a lock file, without those that only Windows needs: Safelight does not run there."""
+    found = re.findall(r"^([A-Za-z0-9._-]+)==(.*)$", lock.read_text("utf-8"), re.MULTILINE)
+    return [name for name, rest in found if not re.search(r"; (sys_platform|os_name|platform_system) == '(win32|nt|Windows)'", rest)]
 
 
 def packages(names: list[str]) -> Iterator[str]:

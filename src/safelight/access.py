@@ -6,7 +6,7 @@ law asks for one (Directive (EU) 2016/680, article 25: collection, alteration, c
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safelight.case import Case, Scope
 from safelight.errors import NotVerified, Refused
@@ -22,6 +22,9 @@ COUNTS_AS = """
 """
 """What a content counts as, over its rows `m` of `judged`: illegal before other, irrelevant and known; what a person deconfirmed and
 what is quarantined as a flood counts only where nothing else does."""
+
+if TYPE_CHECKING:
+    from safelight.decisions.reading import Decisions
 
 EVENTS = ("collect", "change", "consult", "disclose", "combine", "erase")
 
@@ -40,6 +43,7 @@ class Gate:
         join = "left join contents c using (sha256)" if scoped else ""
         self.facts.con.execute(f"create view visible as select i.* from items i {join} where {where}")
         self.scoped = scoped
+        self._decisions: Decisions | None = None
         self.flood = max(1, int(case.settings.get("flood", FLOOD)))
         self._judge(library)
 
@@ -81,6 +85,15 @@ class Gate:
             left join floods f on (f."set", f.version, f.entry) = (m."set", m.version, m.entry)
             """
         )
+
+    def with_decisions(self) -> Decisions:
+        """Make the table `decided` of what people decided, and return the decisions."""
+        from safelight.decisions.reading import Decisions
+
+        if self._decisions is None:
+            self._decisions = Decisions(self.case)
+            self._decisions.table(self.facts.con)
+        return self._decisions
 
     def log(self, event: str, command: str, **facts: Any) -> None:
         """Write the row of an access to the ledger, before anything is shown."""

@@ -87,16 +87,18 @@ class Case:
         self.ledger = Ledger(folder)
 
     @classmethod
-    def create(cls, folder: Path, title: str, command: str) -> Case:
-        """Make a new, empty case. Raise `Usage` when the folder holds something."""
+    def create(cls, folder: Path, title: str, command: str, policies: dict[str, Any] | None = None) -> Case:
+        """Make a new, empty case. Raise `Usage` when the folder holds something. `policies`: how it decides (decisions/policy.py)."""
         if folder.exists() and any(folder.iterdir() if folder.is_dir() else [folder]):
             raise Usage(f"{folder} exists and is not empty. Nothing was changed; choose another name.")
         for sub in ("exhibits", "facts", "renditions", "matches", "stacks"):
             (folder / sub).mkdir(parents=True, exist_ok=True)
-        settings = {"format": FORMAT, "id": str(uuid.uuid4()), "title": title, "created": now()}
+        settings: dict[str, Any] = {"format": FORMAT, "id": str(uuid.uuid4()), "title": title, "created": now()}
+        if policies:
+            settings["policies"] = policies
         write_atomically(folder / "case.toml", tomli_w.dumps(settings).encode())
         case = cls(folder)
-        case.ledger.append("new", command=command, case=settings["id"], title=title)
+        case.ledger.append("new", command=command, case=settings["id"], title=title, **({"policies": policies} if policies else {}))
         return case
 
     @property

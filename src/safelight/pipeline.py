@@ -22,6 +22,9 @@ from safelight.facts import compact
 from safelight.facts.layout import EXTRACT_STEPS, LIST_STEP, Layout
 from safelight.ledger import versions
 
+MADE_HERE = ("facts", "renditions", "matches", "stacks", "alike")
+"""Folders that only a run writes to."""
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What a run is told. `only`: everything or digests. `features`: look at pictures a second time."""
@@ -46,7 +49,8 @@ class Progress(Protocol):
 def run(case: Case, settings: Settings, progress: Progress) -> None:
     """Bring the case to its end: everything listed, extracted, matched, stacked. Raise a `Stop` where that cannot be."""
     with case.run_lock():
-        sweep(case.folder)
+        for made_here in MADE_HERE:  # not the whole case: other commands write the head of the ledger, exhibits and exports meanwhile
+            sweep(case.folder / made_here)
         ledger = _Past(case)
         case.ledger.append("run", command=settings.command, settings=msgspec.to_builtins(settings), versions=versions())
         worked: set[str] = set()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from safelight.case import Case, Exhibit
+from safelight.decisions.check import check as check_decisions
 from safelight.durable import TEMPORARY, digest_file
 from safelight.evidence.folder import open_untouched
 from safelight.facts.layout import EXTRACT_STEPS, LIST_STEP, Layout
@@ -27,6 +28,10 @@ def verify(case: Case, depth: str, walls: bool, command: str) -> tuple[list[str]
     except LedgerError as e:
         return [str(e)], counts
     findings = list(_facts(case, depth, counts))
+    wrong, events = check_decisions(case)
+    findings += wrong
+    if events:
+        counts["decisions and reveals"] = events
     for exhibit in case.exhibits():
         findings += _evidence(case, exhibit, depth, walls, command, counts)
     case.ledger.append("verify", command=command, depth=depth, findings=findings[:100], count=len(findings))

@@ -2,7 +2,8 @@
  *
  * FAULT=kill: SIGKILL just before the N-th rename or fsync. FAULT=enospc: the N-th write to a regular file (and all after it)
  * fails with ENOSPC. FAULT_AT=N; FAULT_LOG=path gets the number of calls at the end, so that a test knows how many there are.
- * Only the process whose command line names safelight.cli.main is concerned.
+ * FAULT=kill-write also counts writes of files by pwrite and syncs by fdatasync, as SQLite makes them.
+ * Only the process whose command line names safelight.cli.main and the command FAULT_COMMAND (default: run) is concerned.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -16,7 +17,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-static int active, kill_mode;
+static int active, kill_mode, kill_write;
 static long at, calls;
 
 __attribute__((constructor)) static void start(void) {
@@ -26,8 +27,12 @@ __attribute__((constructor)) static void start(void) {
     long n = fd >= 0 ? read(fd, line, sizeof line) : 0;
     if (fd >= 0) close(fd);
     if (!fault || !when || n <= 0) return;
-    active = memmem(line, (size_t)n, "safelight.cli.main", 18) != NULL && memmem(line, (size_t)n, "\0run\0", 5) != NULL;
-    kill_mode = !strcmp(fault, "kill");
+    const char *command = getenv("FAULT_COMMAND");
+    char word[64];
+    int length = snprintf(word, sizeof word, "%c%s", 0, command ? command : "run");
+    active = memmem(line, (size_t)n, "safelight.cli.main", 18) != NULL && memmem(line, (size_t)n, word, (size_t)length + 1) != NULL;
+    kill_write = !strcmp(fault, "kill-write");
+    kill_mode = kill_write || !strcmp(fault, "kill");
     at = atol(when);
 }
 
@@ -57,6 +62,11 @@ typedef ssize_t (*pwrite_type)(int, const void *, size_t, off64_t);
 #define FIND(type, name) static type real; if (!real) real = (type)dlsym(RTLD_NEXT, name)
 
 int rename(const char *a, const char *b) { FIND(rename_type, "rename"); durable(); return real(a, b); }
+int fdatasync(int fd) {
+    FIND(fsync_type, "fdatasync");
+    if (kill_write) durable();
+    return real(fd);
+}
 int fsync(int fd) { FIND(fsync_type, "fsync"); durable(); return real(fd); }
 ssize_t write(int fd, const void *p, size_t n) {
     FIND(write_type, "write");
@@ -65,6 +75,7 @@ ssize_t write(int fd, const void *p, size_t n) {
 }
 ssize_t pwrite64(int fd, const void *p, size_t n, off64_t o) {
     FIND(pwrite_type, "pwrite64");
+    if (kill_write && regular(fd)) durable();
     if (full(fd)) { errno = ENOSPC; return -1; }
     return real(fd, p, n, o);
 }

@@ -9,7 +9,7 @@ import pytest
 
 from safelight.cli.main import COMMANDS
 
-HEAVY = ("numpy", "pyarrow", "duckdb", "PIL", "rich", "msgspec", "jinja2", "distributed", "pytsk3")
+HEAVY = ("numpy", "pyarrow", "duckdb", "PIL", "rich", "msgspec", "jinja2", "distributed", "pytsk3", "litestar", "uvicorn")
 
 
 def loaded(*words: str) -> set[str]:

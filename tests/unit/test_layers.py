@@ -17,9 +17,10 @@ SOURCE = Path(safelight.__file__).parent
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli",),
-    ("report",),
+    ("review",),
+    ("report", "exports"),
     ("pipeline", "verify", "access"),
-    ("executors",),
+    ("executors", "decisions"),  # decisions know the schemes of hash sets
     ("stack",),  # stacks use the distance and the quality gate of the matcher
     ("extract", "match", "facts", "alike"),
     ("sandbox",),

@@ -219,7 +219,7 @@ def test_what_was_not_read_comes_first(made: MadeCase, tmp_path: Path) -> None:
     """The sections stand in the order that was agreed, and what was not read stands before anything that was found."""
     page = report(made, tmp_path / "r.html")
     ids = re.findall(r'<h2 id="([a-z]+)">', page)
-    assert "short unread volumes known sets illegal stacks exhibits ledger methods glossary".split() == ids
+    assert "short unread volumes known sets illegal stacks decisions exhibits ledger methods glossary".split() == ids
     assert "<strong>Not everything was read.</strong>" in page.split("<li>")[1]
     assert page.index("BitLocker volume") < page.index('id="volumes"') < page.index("DCIM/one.jpg")
     assert KINDS["encrypted"] in page

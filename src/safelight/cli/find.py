@@ -22,6 +22,8 @@ from safelight.cli.words import command_line, size, table, write_csv
 @click.option("--path", "paths", multiple=True, help="Glob over the path, e.g. '*/Downloads/*' (may be repeated: any of them).")
 @click.option("--known", multiple=True, help="illegal irrelevant other known, new (in no set), quarantined, deconfirmed.")
 @click.option("--set", "hash_set", help="Matched by this hash set.")
+@click.option("--category", multiple=True, help="Decided so; none: not decided (may be repeated).")
+@click.option("--status", type=click.Choice(["undecided", "indicative", "final", "disputed"]), help="How far it is decided.")
 @click.option("--problem", help="With a problem of this kind; 'any' for every kind.")
 @click.option("--digest", help="MD5, SHA-1 or SHA-256 of the content.")
 @click.option("--alike", metavar="ITEM-OR-DIGEST", help="Sharing a part with this picture (after run --features); it comes too.")
@@ -97,6 +99,10 @@ def condition(filters: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         )
     if filters.get("digest"):
         add("$digest in (lower(hex(c.md5)), lower(hex(c.sha1)), lower(hex(i.sha256)))", digest=filters["digest"].strip().lower())
+    if filters.get("category"):
+        add("list_contains($category, coalesce(d.category, 'none'))", category=list(filters["category"]))
+    if filters.get("status"):
+        add("coalesce(d.status, 'undecided') = $status", status=filters["status"])
     if filters.get("alike") is not None:
         ends = "select b as other, a as one from alike union all select a, b from alike"
         linked = f"select other from ({ends}) where list_contains($alike, one)"
@@ -118,18 +124,20 @@ def condition(filters: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 
 _COLUMNS = (
     "item_id exhibit state type kind media_type size path path_raw_hex md5 sha1 sha256 pdq pdq_quality mtime atime ctime btime time_basis "
-    "known sets make model serial taken gps_lat gps_lon stack problem reason origin"
+    "known sets make model serial taken gps_lat gps_lon stack category status flags tags problem reason origin"
 ).split()
 
 
 def _flat(item: dict[str, Any]) -> list[Any]:
     exif, gps = item["exif"] or {}, (item["exif"] or {}).get("gps") or {}
-    problem = item["problem"] or {}
+    problem, decision = item["problem"] or {}, item["decision"] or {}
     extra = {
         "known": _known(item),
         "sets": " ".join(sorted({m["set"] for m in item["matches"]})) or None,
         "gps_lat": gps.get("lat"),
         "gps_lon": gps.get("lon"),
+        **{name: decision.get(name) for name in ("category", "status")},
+        **{name: ", ".join(decision.get(name, ())) or None for name in ("flags", "tags")},
         "problem": problem.get("kind"),
         "reason": problem.get("reason"),
         **{name: exif.get(name) for name in ("make", "model", "serial", "taken")},

@@ -21,6 +21,8 @@ COMMANDS = {
     "find": "Items by kind, path, state, match, problem …",
     "why": "All that is known of an item or content, and why.",
     "cat": "The bytes of one item (a disclosure: entered in the ledger).",
+    "serve": "The review page, in a browser on this machine.",
+    "export": "What was decided, as VICS, CSV or CASE.",
     "lookup": "Has anyone seen this? Digests, PDQ hashes or files, in the sets or in all cases.",
     "rematch": "Match all cases with new or changed sets, from stored facts; say what is new.",
     "report": "One HTML file that can be printed.",

@@ -16,12 +16,14 @@ _SELECT = """
             order by distance, "set", version, method, entry, transform) as matches
         from judged group by sha256
     )
-    select i.*, c.md5, c.sha1, c.media_type, c.kind, p.* exclude (sha256), h.matches, s.stack, s.size as stack_size
+    select i.*, c.md5, c.sha1, c.media_type, c.kind, p.* exclude (sha256), h.matches, s.stack, s.size as stack_size,
+        d.category as d_category, d.status as d_status, d.votes as d_votes, d.flags as d_flags, d.tags as d_tags, d.note as d_note, d.decided_at
     from visible i
     left join contents c using (sha256)
     left join pictures p using (sha256)
     left join hits h using (sha256)
     left join stacks s using (sha256)
+    left join decided d using (sha256)
 """
 _ORDER = " order by i.exhibit, i.source, i.ordinal, i.member"
 BATCH = 2_000
@@ -29,6 +31,7 @@ BATCH = 2_000
 
 def objects(gate: Gate, where: str = "true", names: dict[str, Any] | None = None, limit: int | None = None) -> Iterator[dict[str, Any]]:
     """Yield the objects of the items that a condition selects, in canonical order."""
+    gate.with_decisions()
     query = f"{_SELECT} where {where} {_ORDER}" + (f" limit {int(limit)}" if limit is not None else "")
     cursor = gate.facts.con.execute(query, names or None)
     columns = [d[0] for d in cursor.description or []]
@@ -72,6 +75,19 @@ def as_object(r: dict[str, Any]) -> dict[str, Any]:
         "stack": _hex(r["stack"]),
         "stack_size": r["stack_size"],
         "problem": {"kind": r["problem"], "reason": r["reason"]} if r["problem"] else None,
+        "decision": _decision(r),
+    }
+
+
+def _decision(r: dict[str, Any]) -> dict[str, Any] | None:
+    if r["d_status"] is None:
+        return None
+    given = {name: r[f"d_{name}"] for name in ("category", "status", "votes", "note")}
+    return {
+        **given,
+        "flags": (r["d_flags"] or "").split(),
+        "tags": (r["d_tags"] or "").split(", ") if r["d_tags"] else [],
+        "at": r["decided_at"],
     }
 
 

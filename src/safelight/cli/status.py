@@ -44,6 +44,7 @@ def status(gate: Any, exhibit: str | None, library: str | None) -> dict[str, Any
         "case": {"id": gate.case.id, "title": gate.case.settings["title"], "path": str(gate.case.folder)},
         **facts,
         "exhibits": {label: _brief(summarise(gate, label)) for label in labels} if exhibit is None else {},
+        "decisions": gate.with_decisions().counts(),
         "matchable": can,
         "not_matchable": cannot,
         "sets": sets_used(gate),
@@ -115,6 +116,11 @@ def _print(f: dict[str, Any]) -> None:
     table(("kind", "contents"), f["kinds"].items())
     click.echo(f"\nKnown and new: {t['contents']} contents, {t['pictures']} pictures in {t['stacks']} stacks")
     table(("", "contents"), [*((f"known: {k}", n) for k, n in f["known"].items()), ("new", t["new"]), ("new pictures", t["new_pictures"])])
+    decided = f["decisions"]
+    if decided["status"]:
+        said = ", ".join(f"{n} {name}" for name, n in decided["status"].items())
+        click.echo(f"\nDecided, scheme {decided['scheme']}, {decided['votes']} vote(s) make final: {said}")
+        table(("category", "final"), decided["categories"].items())
     if f["sets"]:
         table(("set", "version", "as", "method", "contents", "matches"), [list(s.values()) for s in f["sets"]])
     for flood in f["floods"]:

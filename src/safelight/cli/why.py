@@ -171,6 +171,16 @@ def _print(content: dict[str, Any]) -> None:
         table(("member", "distance", "shown as number"), [(m["sha256"], m["distance"], m["rank"]) for m in stack["members"]])
     if content["alike"]:
         _print_alike(content["alike"])
+    if decision := first["decision"]:
+        words = [
+            f"category {decision['category']}" if decision["category"] else "",
+            decision["status"],
+            *decision["flags"],
+            *decision["tags"],
+        ]
+        click.echo(f"\ndecided {decision['at']}: {', '.join(w for w in words if w)}")
+        if decision["note"]:
+            click.echo(f"  {printable(decision['note'])}")
     if content["problems"]:
         click.echo(f"\nproblems ({len(content['problems'])})")
         table(("kind", "step", "reason", "origin"), [(p["kind"], p["step"], p["reason"], p["origin"]) for p in content["problems"]])

@@ -26,7 +26,7 @@ from safelight.durable import TEMPORARY, sync_folder
 from safelight.errors import Refused, Usage
 from safelight.ledger import who
 from safelight.match.library import Library
-from safelight.report import custody, matched, stacked, unread, view, wording
+from safelight.report import custody, decided, matched, stacked, unread, view, wording
 from safelight.report.history import History
 
 
@@ -114,6 +114,7 @@ def _facts(gate: Gate, wish: Wish, chosen: list[Exhibit], past: History, sets: A
         "floods": view.floods(gate),
         "deconfirmed": view.deconfirmed(gate),
         "stacks": stacks,
+        "decided": decided.decided(gate),
         "galleries": stacked.galleries(gate, wish.limit_pictures, packs) if wish.pictures else [],
         "distances": sorted({int(m["distance"]) for m in past.matched.values()}),
         "gates": sorted({int(m["quality_gate"]) for m in past.matched.values()}),

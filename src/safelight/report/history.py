@@ -161,6 +161,8 @@ def about(e: dict[str, Any]) -> str:
             return f"{e['folder']}: the set is no longer in the library"
         case "stack":
             return f"{e['pictures']:,} pictures in {e['stacks']:,} stacks, distance {e['distance']}"
+        case "decisions":
+            return f"{e['events']:,} decisions and reveals so far; {e['reveals']:,} reveals, {e['milliseconds'] / 1000:,.0f} s"
         case "verify":
             return f"{e['depth']}: {e['count']:,} finding(s)"
         case "shard":

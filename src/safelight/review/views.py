@@ -1,0 +1,193 @@
+"""Views: immutable ordered lists of contents, kept as two arrays, and the snapshot of facts they were made from.
+
+`members` are rows of the table, a tile's one behind the other; tile i has `members[starts[i]:starts[i + 1]]`, the first of them is
+shown. 8 bytes a content. The oldest views are forgotten beyond a bound; the page makes one again from its address.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from safelight.errors import Usage
+from safelight.review import order as orders
+from safelight.review.filters import Filter, Selection
+from safelight.review.order import Ranking
+from safelight.review.table import NO_TIME, Array, Table
+
+MOST_VIEWS = 200
+MOST_BYTES = 1 << 29
+MOST_TABLES = 3
+"""Older tables and all their views are forgotten: each holds the memory of the whole case."""
+MOST_SECTIONS = 400
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True):
+    """A label over a range of tiles."""
+
+    label: str
+    first: int
+    count: int
+
+
+class View(msgspec.Struct, frozen=True, kw_only=True):
+    """One view; see the module."""
+
+    name: str
+    ranking: Ranking
+    filter: Filter
+    order: str
+    stacked: bool
+    position: int
+    members: Array
+    starts: Array
+    sections: list[Section]
+
+    @property
+    def table(self) -> Table:
+        return self.ranking.table
+
+    @property
+    def count(self) -> int:
+        return len(self.starts) - 1
+
+    def heads(self, first: int, n: int) -> Array:
+        """Return the rows of the contents that stand for the tiles first, first + 1, …; fewer at the end."""
+        found: Array = self.members[self.starts[first : min(first + n, self.count)]]
+        return found
+
+    def head(self, index: int) -> int:
+        """Return the row of the content that stands for a tile; raise `Usage` where there is no such tile."""
+        if not 0 <= index < self.count:
+            raise Usage(f"this view has {self.count:,} tiles; there is no number {index:,}")
+        return int(self.members[self.starts[index]])
+
+    def tile(self, index: int) -> Array:
+        """Return the rows of all contents of a tile."""
+        self.head(index)
+        found: Array = self.members[self.starts[index] : self.starts[index + 1]]
+        return found
+
+
+def make(ranking: Ranking, selection: Selection, order: str, stacked: bool, position: int) -> View:
+    """Make a view of what a filter selects."""
+    if order not in orders.ORDERS and order != "similar":
+        raise Usage(f"order: {order!r} is none of {', '.join(orders.ORDERS)}")
+    mask = selection.mask()
+    similar = selection.filter.similar_to
+    if similar is not None and order in ("first", "similar"):
+        order = "similar"
+        rows = _by_distance(selection, np.flatnonzero(mask))
+    else:
+        order = "first" if order == "similar" else order
+        every = ranking.sorted(order)
+        rows = every[mask[every]]
+    members, starts = _tiles(ranking.table, rows) if stacked else (rows, np.arange(len(rows) + 1))
+    heads = members[starts[:-1]]
+    return View(
+        name=secrets.token_urlsafe(9), ranking=ranking, filter=selection.filter, order=order, stacked=stacked, position=position,
+        members=members.astype(np.uint32), starts=starts.astype(np.uint32), sections=list(_sections(order, ranking, heads)),
+    )  # fmt: skip
+
+
+def _by_distance(selection: Selection, rows: Array) -> Array:
+    wanted = selection.filter.similar_to
+    assert wanted is not None
+    t = selection.table
+    bits = np.full(t.rows, 1000, np.int16)
+    centre = selection._row(wanted.view, wanted.index)
+    for near, d in selection.distances(centre, wanted.distance):
+        bits[near] = np.minimum(bits[near], d)
+    bits[centre] = -1
+    found: Array = rows[np.lexsort([t.first[rows], bits[rows]])]
+    return found
+
+
+def _tiles(table: Table, rows: Array) -> tuple[Array, Array]:
+    """Bring the members of each stack together, at the place of its first one."""
+    if not len(rows):
+        return rows, np.zeros(1, np.int64)
+    stacks = table.stack[rows]
+    best = np.full(int(table.stack.max()) + 1, len(rows), np.int64)
+    place = np.arange(len(rows))
+    best[stacks[::-1]] = place[::-1]  # the last writer wins: the first place of each stack
+    lead = best[stacks]
+    arranged = np.argsort(lead, kind="stable")
+    lead = lead[arranged]
+    starts = np.flatnonzero(np.concatenate([[True], lead[1:] != lead[:-1]]))
+    return rows[arranged], np.append(starts, len(rows))
+
+
+def _sections(order: str, ranking: Ranking, heads: Array) -> Iterator[Section]:
+    """Yield the sections: runs of tiles with the same label, at most `MOST_SECTIONS`."""
+    if not len(heads):
+        return
+    label, code = _labels(order, ranking, heads)
+    starts = np.flatnonzero(np.concatenate([[True], code[1:] != code[:-1]]))
+    if len(starts) > MOST_SECTIONS:
+        starts = starts[np.linspace(0, len(starts) - 1, MOST_SECTIONS).astype(np.int64)]
+    ends = np.append(starts[1:], len(heads))
+    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+        yield Section(label=label(start), first=start, count=end - start)
+
+
+def _labels(order: str, ranking: Ranking, heads: Array) -> tuple[Any, Array]:
+    t = ranking.table
+    match order:
+        case "first":
+            code = ranking.classes[heads].astype(np.int64) * 4 + 3 - ranking.near[heads]
+
+            def first(i: int) -> str:
+                near = orders.NEAR_WORDS[int(ranking.near[heads[i]])]
+                return orders.CLASS_WORDS[int(ranking.classes[heads[i]])] + (f", {near}" if near else "")
+
+            return first, code
+        case "time":
+            months = np.where(t.when[heads] == NO_TIME, np.datetime64("NaT"), t.when[heads].astype("datetime64[ns]")).astype(
+                "datetime64[M]"
+            )
+            return (lambda i: "no time" if np.isnat(months[i]) else str(months[i])), months.astype(np.int64)
+        case "size":
+            powers = np.floor(np.log10(np.maximum(t.size[heads], 1))).astype(np.int64)
+            return (lambda i: f"from {10 ** int(powers[i]):,} bytes"), powers
+        case "camera":
+            return (lambda i: t.camera.name(int(heads[i])) or "no camera"), t.camera.code[heads].astype(np.int64)
+        case "similar":
+            return (lambda _: "by PDQ distance"), np.zeros(len(heads), np.int64)
+    folders = t.folder[t.first[heads]]
+    return (lambda i: ": ".join(t.folder_names[int(folders[i])])), folders.astype(np.int64)
+
+
+class Views:
+    """The views that are kept, the last used last."""
+
+    def __init__(self) -> None:
+        self._views: OrderedDict[str, View] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def add(self, view: View) -> None:
+        with self._lock:
+            self._views[view.name] = view
+            tables: list[int] = []
+            for v in reversed(self._views.values()):
+                if id(v.table) not in tables:
+                    tables.append(id(v.table))
+            for name in [n for n, v in self._views.items() if id(v.table) in tables[MOST_TABLES:]]:
+                del self._views[name]
+            held = sum(v.members.nbytes + v.starts.nbytes for v in self._views.values())
+            while len(self._views) > MOST_VIEWS or (held > MOST_BYTES and len(self._views) > 1):
+                _, gone = self._views.popitem(last=False)
+                held -= gone.members.nbytes + gone.starts.nbytes
+
+    def get(self, name: str) -> View | None:
+        with self._lock:
+            view = self._views.get(name)
+            if view is not None:
+                self._views.move_to_end(name)
+            return view
