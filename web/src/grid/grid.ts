@@ -164,7 +164,11 @@ export class Grid {
   layout(): void {
     const before = this.#g;
     const after = this.#measure();
-    const same = after.columns === before.columns && after.viewport === before.viewport && after.tile === before.tile;
+    const same =
+      after.columns === before.columns &&
+      after.left === before.left &&
+      after.viewport === before.viewport &&
+      after.tile === before.tile;
     if (same && after.count === before.count && this.#ratio === devicePixelRatio) return;
     const first = Math.min(this.#source.count - 1, Math.ceil(this.y / before.pitch) * before.columns);
     const top = rowOf(before, this.focused) * before.pitch - this.y;
@@ -230,9 +234,10 @@ export class Grid {
       while (slot.cells.length > g.columns) slot.cells.pop()?.remove();
       while (slot.cells.length < g.columns) slot.cells.push(this.#newCell(slot.element, slot.cells.length));
       slot.cells.forEach((cell, column) => {
-        cell.style.left = `${GAP + column * (g.tile + GAP)}px`;
+        cell.style.left = `${g.left + column * (g.tile + GAP)}px`;
       });
       slot.painter.resize(g.columns, g.tile, this.#ratio);
+      slot.painter.canvas.style.left = `${g.left}px`;
       this.#empty(slot);
     }
   }

@@ -19,6 +19,8 @@ export interface Geometry {
   /** Edge of the picture, CSS pixels. */
   readonly tile: number;
   readonly columns: number;
+  /** Where the first column begins, CSS pixels: what is left over stands on both sides. */
+  readonly left: number;
   readonly rows: number;
   /** Distance from one row to the next, CSS pixels. */
   readonly pitch: number;
@@ -38,12 +40,13 @@ export interface RowWindow {
 
 export function geometry(count: number, width: number, viewport: number, tile: number): Geometry {
   const columns = Math.max(1, Math.floor((width - GAP) / (tile + GAP)));
+  const left = Math.max(GAP, Math.floor((width - columns * (tile + GAP) + GAP) / 2));
   const rows = Math.ceil(count / columns);
   const pitch = tile + CAPTION + GAP;
   const height = Math.max(1, viewport);
   const logical = Math.max(height, rows * pitch + GAP);
   const physical = Math.min(logical, Math.max(MAX_PHYSICAL, 4 * height));
-  return { count, tile, columns, rows, pitch, viewport: height, logical, physical };
+  return { count, tile, columns, left, rows, pitch, viewport: height, logical, physical };
 }
 
 /** Highest logical position: there the last row is wholly in the window. */
@@ -92,13 +95,4 @@ export function positionKeeping(before: Geometry, after: Geometry, index: number
   const visible = inWindow > -before.pitch && inWindow < before.viewport;
   const y2 = rowOf(after, index) * after.pitch - (visible ? inWindow : 0);
   return visible ? positionShowing(after, index, clampPosition(after, y2)) : clampPosition(after, y2);
-}
-
-/** The tile that lies at a point of the window, or null between tiles. */
-export function tileAt(g: Geometry, y: number, pointX: number, pointY: number): number | null {
-  const column = Math.floor((pointX - GAP) / (g.tile + GAP));
-  const row = Math.floor((pointY + y - GAP) / g.pitch);
-  if (column < 0 || column >= g.columns || row < 0) return null;
-  const index = row * g.columns + column;
-  return index < g.count ? index : null;
 }
