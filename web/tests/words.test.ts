@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { bytes, count, duration, inkOn, plural, typedNumber } from "../src/logic/words";
+import { bytes, count, duration, inkOn, moment, plural, typedNumber } from "../src/logic/words";
 
 test("numbers, sizes and times read as people write them", () => {
   expect([count(1204), plural(1, "content"), plural(48210, "content")]).toEqual([
@@ -24,6 +24,14 @@ test("a number is understood as it is typed", () => {
     typedNumber("12x"),
     typedNumber(""),
   ]).toEqual([734000, 734000, 734000, null, null]);
+});
+
+test("a time is read without its fractions, and names its zone only when it has one", () => {
+  expect([moment("2026-11-25T02:19:35.724642Z"), moment("2016-05-17T11:17:00"), moment("soon")]).toEqual([
+    "2026-11-25 02:19:35 UTC",
+    "2016-05-17 11:17:00",
+    "soon",
+  ]);
 });
 
 test("ink on a colour is what reads better", () => {

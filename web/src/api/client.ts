@@ -14,7 +14,9 @@ import type {
   Preview,
   ProblemsAnswer,
   Progress,
+  Refusal,
   Rows,
+  ServerFilter,
   SessionAnswer,
   Settings,
   TimelineAnswer,
@@ -35,12 +37,8 @@ export class ApiError extends Error {
   }
 }
 
-/** How a refusal stands in an answer. */
-export interface Refusal {
-  error: string;
-  message: string;
-  todo: string;
-}
+/** Held by the type check: a filter of the page is one that the server knows. */
+export const asServerFilter = (filter: Filter): Partial<ServerFilter> => filter;
 
 export type Decide = { key: string; view: string; target: Target; set: Changes; confirm?: string };
 

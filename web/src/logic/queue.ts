@@ -41,7 +41,6 @@ export interface Answer {
   contents: number;
   standing?: Standing[];
   undecided?: number;
-  undone?: boolean | number | null;
   indexes_of_view?: number[] | null;
 }
 

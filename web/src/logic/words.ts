@@ -34,6 +34,12 @@ export function duration(seconds: number): string {
   return `${Math.floor(hours / 24)} d ${hours % 24} h`;
 }
 
+/** A time of the server as people read it: `2016-05-17 10:10:00 UTC`; without a zone when it has none. */
+export function moment(iso: string): string {
+  const parts = /^(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}:\d{2})(?:\.\d+)?(Z|\+00:00)?$/.exec(iso);
+  return parts ? `${parts[1]} ${parts[2]}${parts[3] ? " UTC" : ""}` : iso;
+}
+
 /** Black or white, whichever reads better on a colour `#rrggbb` (WCAG relative luminance). */
 export function inkOn(colour: string): "#000000" | "#ffffff" {
   const parts = /^#([0-9a-f]{2})([0-9a-f]{2})([0-9a-f]{2})$/i.exec(colour);

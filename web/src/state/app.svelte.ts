@@ -47,7 +47,9 @@ export class App {
     if (token) history.replaceState(null, "", encode(START));
     try {
       this.session = token ? await this.client.signIn(token) : await this.client.session();
-      [this.about, this.settings] = await Promise.all([this.client.case(), this.client.settings()]);
+      const [about, settings] = await Promise.all([this.client.case(), this.client.settings()]);
+      this.about = withPlainColours(about);
+      this.settings = settings as Settings;
       this.query = decode(location.hash, (history.state as { kept?: Private } | null)?.kept);
       this.trouble = null;
       this.phase = "ready";
@@ -96,7 +98,7 @@ export class App {
   /** Numbers of the case anew, after decisions or new results. */
   async recount(): Promise<void> {
     try {
-      this.about = await this.client.case();
+      this.about = withPlainColours(await this.client.case());
     } catch (error) {
       this.failed(error);
     }
@@ -129,6 +131,18 @@ export class App {
     }
     this.#timer = window.setTimeout(() => this.#poll(), POLL);
   }
+}
+
+/** Schemes name colours as they like ("orange"); the page reckons with `#rrggbb`. What is no colour becomes grey. */
+function withPlainColours(about: CaseAnswer): CaseAnswer {
+  const pen = document.createElement("canvas").getContext("2d");
+  for (const category of about.scheme.categories) {
+    if (!pen) break;
+    pen.fillStyle = "#6b6460";
+    pen.fillStyle = category.colour;
+    category.colour = String(pen.fillStyle);
+  }
+  return about;
 }
 
 /** What of a settings' theme the root element carries. */

@@ -6,6 +6,7 @@ import { type Before, History } from "../logic/history";
 import { moved } from "../logic/keymap";
 import { effective, encode, type Filter, type Query } from "../logic/query";
 import {
+  type Answer,
   type Changes,
   DecisionQueue,
   newKey,
@@ -313,10 +314,7 @@ export class Desk {
     this.row = this.list.row(this.focus);
   }
 
-  #saved(
-    order: Order,
-    answer: { event: number | null; standing?: Before[]; contents: number; undecided?: number },
-  ): void {
+  #saved(order: Order, answer: Answer): void {
     const { list } = this;
     if (answer.undecided !== undefined) this.undecided = answer.undecided;
     if (order.do === "decide") {
@@ -326,7 +324,7 @@ export class Desk {
         if (!("index" in order.target)) list.reload();
       }
     } else {
-      this.#undone(order, answer as UndoAnswer);
+      this.#undone(order, answer);
     }
     this.version++;
     this.grid?.refresh();
@@ -334,7 +332,7 @@ export class Desk {
     if (list) this.row = list.row(this.focus) ?? this.row;
   }
 
-  #undone(order: Extract<Order, { do: "undo" | "redo" }>, answer: UndoAnswer): void {
+  #undone(order: Extract<Order, { do: "undo" | "redo" }>, answer: Answer): void {
     const done = order.do === "undo" ? this.#history.find(order.of) : undefined;
     const word = order.do === "undo" ? "Undone" : "Done again";
     this.app.say(answer.contents > 0 ? `${word}: ${plural(answer.contents, "content")}` : `Nothing to ${order.do}`);
@@ -371,12 +369,12 @@ export class Desk {
 }
 
 /** That there is nothing to undo is an answer, no failure. */
-async function orNothing(asked: Promise<UndoAnswer>): Promise<UndoAnswer> {
+async function orNothing(asked: Promise<UndoAnswer>): Promise<Answer> {
   try {
     return await asked;
   } catch (error) {
     if (error instanceof ApiError && (error.status === 404 || error.status === 409))
-      return { event: null, undone: null, contents: 0 };
+      return { event: null, contents: 0 };
     throw error;
   }
 }

@@ -5,6 +5,7 @@ import type { Face, Mark } from "../grid/face";
 import type { GridSource } from "../grid/grid";
 import type { Before } from "../logic/history";
 import { ChunkLoader, PACK, unpack } from "../logic/packs";
+import { sectionAt } from "../logic/sections";
 import type { Selection } from "../logic/selection";
 import { count, inkOn } from "../logic/words";
 
@@ -27,7 +28,7 @@ export interface Row extends Before {
   places: number;
   reason: string;
   fresh: boolean;
-  level: Rows["level"][number];
+  level: string;
   missing: string | null;
   label: string;
 }
@@ -150,7 +151,7 @@ export class List implements GridSource {
     const row = this.row(index);
     if (!row) return null;
     return {
-      caption: row.reason || row.place,
+      caption: this.#caption(row),
       chip: this.#chip(row),
       mark: this.#mark(row),
       status: row.status,
@@ -160,9 +161,16 @@ export class List implements GridSource {
     };
   }
 
+  /** The reason, without what the heading of its part of the list says already. */
+  #caption(row: Row): string {
+    const heading = sectionAt(this.view.sections, row.index)?.label ?? "";
+    const rest = row.reason.split("; ").filter((part) => !heading.includes(part));
+    return rest.join("; ") || row.reason || row.place;
+  }
+
   #chip(row: Row): string {
     const parts = [
-      row.known ? `known: ${row.known}` : "",
+      row.known ?? "",
       row.fresh ? "new in a judged stack" : "",
       row.stack > 1 ? `×${count(row.stack)}` : "",
       row.kind === "video" ? "film" : "",
@@ -183,7 +191,9 @@ export class List implements GridSource {
   #label(row: Row): string {
     const code = row.mine ?? row.category;
     const parts = [
-      row.label,
+      row.kind === "video" ? "film" : row.kind,
+      row.state,
+      `${row.exhibit}: ${row.place}`,
       code === null ? row.status : `${row.status}: ${code} ${this.#marks.get(code)?.label ?? ""}`.trim(),
       row.known ? `known to a set as ${row.known}` : "",
       row.stack > 1 ? `stack of ${count(row.stack)}` : "",

@@ -43,7 +43,7 @@ export class Revealer {
   press(): void {
     const { row } = this.desk;
     if (!row || !this.app.settings) return;
-    const steps = ladder(this.app.settings.start_level, row.level);
+    const steps = ladder(this.app.settings.start_level, row.level as Level);
     if (steps.length === 0) {
       this.app.say(row.missing ? `No picture: ${row.missing}` : "There is no picture beyond the one of the tile.");
       return;
