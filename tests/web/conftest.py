@@ -93,3 +93,17 @@ def fake() -> Iterator[Callable[..., tuple[Desk, str]]]:
             return desk, stack.enter_context(Server(desk)).address
 
         yield start
+
+
+def axe_faults(page: Any) -> list[str]:
+    """What axe finds serious or critical, as `rule: element`. axe comes in by the debugger's protocol, past the page's policy."""
+    if not AXE.is_file():
+        pytest.skip("axe-core is not installed: tools/setup.sh test")
+    page.evaluate(AXE.read_text("utf-8") + "; 0")
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [
+        f"{v['id']}: {n['html'][:160]} {n['any'][0]['message'][:160] if n['any'] else ''}"
+        for v in found["violations"]
+        if v["impact"] in ("serious", "critical")
+        for n in v["nodes"][:3]
+    ]
