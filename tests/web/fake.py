@@ -61,7 +61,7 @@ class Desk:
         self.settings: dict[str, Any] = {
             "tile": 160, "theme": "light", "start_level": "protected", "reveal_seconds": 10, "advance": True, "hide_known": False,
             "order": "first", "break_minutes": 45, "blank_after_seconds": 0,
-        }  # fmt: skip
+        }
         self.running = False
         self.new = 0
         self.fault: Callable[[str, str], int | None] = lambda method, path: None
@@ -73,19 +73,19 @@ class Desk:
     def case(self) -> dict[str, Any]:
         decided = sum(1 for c in self.decided.values() if c is not None)
         totals = {"items": self.count, "contents": self.count, "pictures": self.count, "films": 0, "decided": decided,
-                  "undecided": self.count - decided, "disputed": 0, "problems": 2}  # fmt: skip
+                  "undecided": self.count - decided, "disputed": 0, "problems": 2}
         return {
             "id": "test", "title": "Harbour", "position": len(self.events), "exhibits": [{"label": "2016-041-A", "sources": 1}],
             "scheme": {"name": "test", "title": "Test scheme", "categories": CATEGORIES}, "votes": 1,
             "flags": [{"code": "distributed", "label": "Distributed"}, {"code": "victim", "label": "Victim identified"}],
             "orders": [{"name": "first", "title": "What matters first", "rule": "Unknown first."}, {"name": "path", "title": "By path", "rule": "By path."}],
             "sets": [], "totals": totals,
-        }  # fmt: skip
+        }
 
     def view(self, n: int | None = None) -> dict[str, Any]:
         count = self.count if n is None else n
         return {"view": "v1", "count": count, "contents": count, "position": 0, "filter_text": "everything",
-                "sections": [{"label": "unknown", "first": 0, "count": count // 2}, {"label": "the rest", "first": count // 2, "count": count - count // 2}]}  # fmt: skip
+                "sections": [{"label": "unknown", "first": 0, "count": count // 2}, {"label": "the rest", "first": count // 2, "count": count - count // 2}]}
 
     def rows(self, first: int, n: int) -> dict[str, Any]:
         at = range(first, min(first + n, self.count))
@@ -94,9 +94,9 @@ class Desk:
             "kind": lambda i: "image", "stack_size": lambda i: 1 + (i % 7 == 0) * 11, "width": lambda i: 640, "height": lambda i: 480,
             "state": lambda i: "deleted" if i % 5 == 0 else "live", "known": lambda i: self.known, "flags": lambda i: [],
             "exhibit": lambda i: "2016-041-A", "place": self.place, "places": lambda i: 1, "reason": lambda i: "unknown to every set",
-            "new_member": lambda i: False, "level": lambda i: "small", "missing": lambda i: "not a picture" if i % 11 == 10 else None,
+            "new_member": lambda i: False, "proposed": lambda i: None, "level": lambda i: "small", "missing": lambda i: "not a picture" if i % 11 == 10 else None,
             "label": lambda i: f"picture, {self.place(i)}",
-        }  # fmt: skip
+        }
         columns = {name: [f(i) for i in at] for name, f in each.items()}
         return {"from": first, "n": len(at), **columns, "category": codes, "mine": codes, "status": ["final" if c else "undecided" for c in codes]}
 
@@ -123,7 +123,7 @@ class Desk:
             answer = {
                 "event": len(self.events), "position": len(self.events), "contents": len(at), "changed": len(at), "undecided": self.case()["totals"]["undecided"],
                 "standing": [{"index": i, "category": self.decided.get(i), "mine": self.decided.get(i), "status": "final" if self.decided.get(i) else "undecided"} for i in at[:512]],
-            }  # fmt: skip
+            }
             self.keys[wish["key"]] = answer
             return answer
 
@@ -152,7 +152,7 @@ class Desk:
             "decisions": [{"event": 1, "at": "2016-06-01T08:00:00Z", "user": "anna", "what": "decided", "category": code, "note": None, "tags": [], "flags": [], "undone": False}] if code else [],
             "standing": {"category": code, "mine": code, "status": "final" if code else "undecided", "votes_needed": 1, "votes_given": int(code is not None)},
             "seen": {"level": "none", "seconds": 0.0},
-        }  # fmt: skip
+        }
 
     def get(self, path: str, q: dict[str, str]) -> Any:
         if path == "/api/session":
@@ -177,7 +177,7 @@ class Desk:
             return {"total": 2, "kinds": {"truncated": 2}, "rows": [row, row]}
         if path == "/api/exposure":
             return {"reveals": 3, "seconds": 4.5, "by_level": {"drawing": 2, "small": 1}, "decided": 120, "per_1000": {"reveals": 25.0, "seconds": 37.5},
-                    "minutes_since_break": 50, "hint": "You have looked for 50 minutes."}  # fmt: skip
+                    "minutes_since_break": 50, "hint": "You have looked for 50 minutes."}
         if path == "/api/exposure/sums":
             return [{"day": "2016-06-01", "reveals": 3, "seconds": 4.5, "decided": 120, "by_level": {}}]
         return None
@@ -257,7 +257,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in {"Content-Type": kind, "Content-Length": str(len(body)), "Content-Security-Policy": POLICY, "Cache-Control": "no-store",
                             "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp", "X-Content-Type-Options": "nosniff",
-                            "Cross-Origin-Resource-Policy": "same-origin", "Referrer-Policy": "no-referrer"}.items():  # fmt: skip
+                            "Cross-Origin-Resource-Policy": "same-origin", "Referrer-Policy": "no-referrer"}.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -16,9 +17,12 @@ class Serving:
 
     def __init__(self, case: Path, library: Path, *options: str) -> None:
         command = [sys.executable, "-m", "safelight.cli.main", "serve", str(case), "--library", str(library), "--no-browser", *options]
+        # a terminal, so that Enter gives another address
+        self.keyboard, terminal = pty.openpty()
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+            command, stdin=terminal, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
         )
+        os.close(terminal)
         self.sign_in = self._address()
         self.address = self.sign_in.split("/#", 1)[0]
         self.path = self.sign_in.removeprefix(self.address)
@@ -33,9 +37,7 @@ class Serving:
 
     def another(self) -> str:
         """Ask for another address, as Enter in the terminal does, and return its path."""
-        assert self.process.stdin is not None
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
+        os.write(self.keyboard, b"\n")
         return self._address().removeprefix(self.address)
 
     def __enter__(self) -> Self:
@@ -48,3 +50,4 @@ class Serving:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        os.close(self.keyboard)

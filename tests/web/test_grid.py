@@ -128,7 +128,11 @@ def test_few_elements(watched: Callable[..., Any], fake: Callable[..., Any]) -> 
 def test_elements_are_recycled(grid: tuple[Any, Any]) -> None:
     """Scrolling 200 rows makes no cell: those that left are those that came."""
     _, page = grid
-    page.evaluate("window.made = 0; new MutationObserver((l) => l.forEach((m) => window.made += m.addedNodes.length)).observe(document.querySelector('.mover'), {childList: true, subtree: false})")
+    page.evaluate(
+        """() => { window.made = 0;
+        const seen = new MutationObserver((list) => list.forEach((m) => { window.made += m.addedNodes.length; }));
+        seen.observe(document.querySelector('.mover'), {childList: true}); }"""
+    )
     for _ in range(20):
         page.evaluate("document.querySelector('.grid').scrollTop += 1900")
         page.wait_for_timeout(30)

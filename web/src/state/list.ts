@@ -27,6 +27,8 @@ export interface Row extends Before {
   place: string;
   places: number;
   reason: string;
+  /** What a hash set proposes, as a code of the case's scheme. */
+  proposed: string | null;
   fresh: boolean;
   level: string;
   missing: string | null;
@@ -110,6 +112,7 @@ export class List implements GridSource {
       place: chunk.place[i] ?? "",
       places: chunk.places[i] ?? 1,
       reason: chunk.reason[i] ?? "",
+      proposed: chunk.proposed[i] ?? null,
       fresh: chunk.new_member[i] ?? false,
       level: chunk.level[i] ?? "none",
       missing: chunk.missing[i] ?? null,
@@ -156,7 +159,7 @@ export class List implements GridSource {
       mark: this.#mark(row),
       status: row.status,
       known: row.known ?? "",
-      missing: row.missing ?? "",
+      missing: row.missing ? `No picture: ${row.missing}` : "",
       label: this.#label(row),
     };
   }
@@ -181,7 +184,7 @@ export class List implements GridSource {
   }
 
   #mark(row: Row): Mark | null {
-    const code = row.mine ?? row.category;
+    const code = row.mine ?? row.category ?? (row.status === "proposed" ? row.proposed : null);
     if (code === null) return row.status === "disputed" ? { text: "≠", colour: "#6b6460", ink: "#ffffff" } : null;
     const mark = this.#marks.get(code);
     const sign = row.status === "proposed" ? "?" : row.status === "disputed" ? " ≠" : "";
@@ -190,6 +193,7 @@ export class List implements GridSource {
 
   #label(row: Row): string {
     const code = row.mine ?? row.category;
+    const caption = this.#caption(row);
     const parts = [
       row.kind === "video" ? "film" : row.kind,
       row.state,
@@ -198,8 +202,9 @@ export class List implements GridSource {
       row.known ? `known to a set as ${row.known}` : "",
       row.stack > 1 ? `stack of ${count(row.stack)}` : "",
       ...row.flags.map((f) => this.#flags.get(f) ?? f),
-      row.missing ? `no picture: ${row.missing}` : "",
-      row.reason,
+      // what is seen on the tile stands at the end word by word, for people who speak to their machine
+      ...row.reason.split("; ").filter((part) => !caption.includes(part)),
+      row.missing ? `${caption} No picture: ${row.missing}` : caption,
     ];
     return parts.filter(Boolean).join(", ");
   }
