@@ -129,7 +129,12 @@ def main() -> None:
         print(f"{elements(page, '*')} elements, {elements(page, '.cell')} of them tiles\n")
         print(f"{'scrolling':26} {'CPU ms/frame':>10} {'median gap':>12} {'p95 gap':>10} {'requests':>9}")
         pitch = 190
-        for pixels, what in [(0, "at rest"), (pitch / 4, "a quarter of a row a frame"), (pitch, "1 row a frame"), (5 * pitch, "5 rows a frame (fling)")]:
+        for pixels, what in [
+            (0, "at rest"),
+            (pitch / 4, "a quarter of a row a frame"),
+            (pitch, "1 row a frame"),
+            (5 * pitch, "5 rows a frame (fling)"),
+        ]:
             scroll(page, desk, wanted.frames, pixels, what)
         print()
         page.keyboard.press("Home")

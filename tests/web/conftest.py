@@ -36,7 +36,9 @@ def browser() -> Iterator[Any]:
         pytest.skip("the page is not built: tools/setup.sh test")
     root = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=str(CHROMIUM), args=[*root, "--disable-gpu", "--disable-background-networking"])
+        started = playwright.chromium.launch(
+            executable_path=str(CHROMIUM), args=[*root, "--disable-gpu", "--disable-background-networking"]
+        )
         yield started
         started.close()
 
@@ -57,7 +59,10 @@ class Watched:
         page = self.context.new_page()
         page.on("console", lambda m: self.faults.append(f"console: {m.text}") if m.type == "error" else None)
         page.on("pageerror", lambda e: self.faults.append(f"exception: {e}"))
-        page.on("request", lambda r: self.faults.append(f"foreign: {r.url}") if r.url.startswith("http") and urlsplit(r.url).netloc != self.host else None)
+        page.on(
+            "request",
+            lambda r: self.faults.append(f"foreign: {r.url}") if r.url.startswith("http") and urlsplit(r.url).netloc != self.host else None,
+        )
         page.goto(self.address + path)
         return page
 

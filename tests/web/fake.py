@@ -25,7 +25,13 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types svelte-trusted-html"
 )
-TYPES = {".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".json": "application/json", ".svg": "image/svg+xml"}
+TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".json": "application/json",
+    ".svg": "image/svg+xml",
+}
 CATEGORIES = [
     {"code": "0", "label": "Non-pertinent", "rank": 9, "kind": "not_relevant", "key": "0", "colour": "#5b6770"},
     {"code": "1", "label": "Illegal by law", "rank": 1, "kind": "illegal", "key": "1", "colour": "#9f1239"},
@@ -48,7 +54,9 @@ PICTURES = [jpeg(shade) for shade in range(0, 256, 16)]
 class Desk:
     """What the fake server knows, and what was asked of it. `fault(method, path)` may return a status to refuse with."""
 
-    def __init__(self, count: int, *, place: Callable[[int], str] = lambda i: f"DCIM/100TEST/IMG_{i:07d}.JPG", known: str | None = None) -> None:
+    def __init__(
+        self, count: int, *, place: Callable[[int], str] = lambda i: f"DCIM/100TEST/IMG_{i:07d}.JPG", known: str | None = None
+    ) -> None:
         self.count = count
         self.place = place
         self.known = known
@@ -59,8 +67,15 @@ class Desk:
         self.asked: Counter[str] = Counter()
         self.requests: list[str] = []
         self.settings: dict[str, Any] = {
-            "tile": 160, "theme": "light", "start_level": "protected", "reveal_seconds": 10, "advance": True, "hide_known": False,
-            "order": "first", "break_minutes": 45, "blank_after_seconds": 0,
+            "tile": 160,
+            "theme": "light",
+            "start_level": "protected",
+            "reveal_seconds": 10,
+            "advance": True,
+            "hide_known": False,
+            "order": "first",
+            "break_minutes": 45,
+            "blank_after_seconds": 0,
         }
         self.running = False
         self.new = 0
@@ -72,33 +87,76 @@ class Desk:
 
     def case(self) -> dict[str, Any]:
         decided = sum(1 for c in self.decided.values() if c is not None)
-        totals = {"items": self.count, "contents": self.count, "pictures": self.count, "films": 0, "decided": decided,
-                  "undecided": self.count - decided, "disputed": 0, "problems": 2}
+        totals = {
+            "items": self.count,
+            "contents": self.count,
+            "pictures": self.count,
+            "films": 0,
+            "decided": decided,
+            "undecided": self.count - decided,
+            "disputed": 0,
+            "problems": 2,
+        }
         return {
-            "id": "test", "title": "Harbour", "position": len(self.events), "exhibits": [{"label": "2016-041-A", "sources": 1}],
-            "scheme": {"name": "test", "title": "Test scheme", "categories": CATEGORIES}, "votes": 1,
+            "id": "test",
+            "title": "Harbour",
+            "position": len(self.events),
+            "exhibits": [{"label": "2016-041-A", "sources": 1}],
+            "scheme": {"name": "test", "title": "Test scheme", "categories": CATEGORIES},
+            "votes": 1,
             "flags": [{"code": "distributed", "label": "Distributed"}, {"code": "victim", "label": "Victim identified"}],
-            "orders": [{"name": "first", "title": "What matters first", "rule": "Unknown first."}, {"name": "path", "title": "By path", "rule": "By path."}],
-            "sets": [], "totals": totals,
+            "orders": [
+                {"name": "first", "title": "What matters first", "rule": "Unknown first."},
+                {"name": "path", "title": "By path", "rule": "By path."},
+            ],
+            "sets": [],
+            "totals": totals,
         }
 
     def view(self, n: int | None = None) -> dict[str, Any]:
         count = self.count if n is None else n
-        return {"view": "v1", "count": count, "contents": count, "position": 0, "filter_text": "everything",
-                "sections": [{"label": "unknown", "first": 0, "count": count // 2}, {"label": "the rest", "first": count // 2, "count": count - count // 2}]}
+        return {
+            "view": "v1",
+            "count": count,
+            "contents": count,
+            "position": 0,
+            "filter_text": "everything",
+            "sections": [
+                {"label": "unknown", "first": 0, "count": count // 2},
+                {"label": "the rest", "first": count // 2, "count": count - count // 2},
+            ],
+        }
 
     def rows(self, first: int, n: int) -> dict[str, Any]:
         at = range(first, min(first + n, self.count))
         codes = [self.decided.get(i) for i in at]
         each = {
-            "kind": lambda i: "image", "stack_size": lambda i: 1 + (i % 7 == 0) * 11, "width": lambda i: 640, "height": lambda i: 480,
-            "state": lambda i: "deleted" if i % 5 == 0 else "live", "known": lambda i: self.known, "flags": lambda i: [],
-            "exhibit": lambda i: "2016-041-A", "place": self.place, "places": lambda i: 1, "reason": lambda i: "unknown to every set",
-            "new_member": lambda i: False, "proposed": lambda i: None, "level": lambda i: "small", "missing": lambda i: "not a picture" if i % 11 == 10 else None,
+            "kind": lambda i: "image",
+            "stack_size": lambda i: 1 + (i % 7 == 0) * 11,
+            "width": lambda i: 640,
+            "height": lambda i: 480,
+            "state": lambda i: "deleted" if i % 5 == 0 else "live",
+            "known": lambda i: self.known,
+            "flags": lambda i: [],
+            "exhibit": lambda i: "2016-041-A",
+            "place": self.place,
+            "places": lambda i: 1,
+            "reason": lambda i: "unknown to every set",
+            "new_member": lambda i: False,
+            "proposed": lambda i: None,
+            "level": lambda i: "small",
+            "missing": lambda i: "not a picture" if i % 11 == 10 else None,
             "label": lambda i: f"picture, {self.place(i)}",
         }
         columns = {name: [f(i) for i in at] for name, f in each.items()}
-        return {"from": first, "n": len(at), **columns, "category": codes, "mine": codes, "status": ["final" if c else "undecided" for c in codes]}
+        return {
+            "from": first,
+            "n": len(at),
+            **columns,
+            "category": codes,
+            "mine": codes,
+            "status": ["final" if c else "undecided" for c in codes],
+        }
 
     def thumbs(self, first: int, n: int) -> bytes:
         pictures = [b"" if i % 11 == 10 else PICTURES[i % len(PICTURES)] for i in range(first, min(first + n, self.count))]
@@ -121,8 +179,20 @@ class Desk:
                 self.decided |= dict.fromkeys(at, wish["set"]["category"])
             self.events.append({"set": wish["set"], "at": at, "before": before, "undone": False})
             answer = {
-                "event": len(self.events), "position": len(self.events), "contents": len(at), "changed": len(at), "undecided": self.case()["totals"]["undecided"],
-                "standing": [{"index": i, "category": self.decided.get(i), "mine": self.decided.get(i), "status": "final" if self.decided.get(i) else "undecided"} for i in at[:512]],
+                "event": len(self.events),
+                "position": len(self.events),
+                "contents": len(at),
+                "changed": len(at),
+                "undecided": self.case()["totals"]["undecided"],
+                "standing": [
+                    {
+                        "index": i,
+                        "category": self.decided.get(i),
+                        "mine": self.decided.get(i),
+                        "status": "final" if self.decided.get(i) else "undecided",
+                    }
+                    for i in at[:512]
+                ],
             }
             self.keys[wish["key"]] = answer
             return answer
@@ -138,19 +208,69 @@ class Desk:
             event = self.events[number - 1]
             event["undone"] = True
             self.decided |= event["before"]
-            self.keys[body["key"]] = {"event": number, "undone": number, "contents": len(event["at"]), "text": "", "indexes_of_view": event["at"][:512]}
+            self.keys[body["key"]] = {
+                "event": number,
+                "undone": number,
+                "contents": len(event["at"]),
+                "text": "",
+                "indexes_of_view": event["at"][:512],
+            }
             return self.keys[body["key"]]
 
     def item(self, index: int) -> dict[str, Any]:
         code = self.decided.get(index)
         return {
-            "label": self.place(index).rsplit("/", 1)[-1], "kind": "image", "media_type": "image/jpeg", "size": 189_200, "width": 640, "height": 480, "frames": 1,
-            "digests": {"md5": "0" * 32, "sha1": "0" * 40, "sha256": "0" * 64, "pdq": None, "pdq_quality": None}, "exif": {"make": self.place(index)},
-            "places": [{"exhibit": "2016-041-A", "path": self.place(index), "state": "live", "origin": "folder", "mtime": "2016-05-17T10:10:00Z", "atime": None,
-                        "ctime": None, "btime": None, "time_basis": "utc", "problem": None, "reason": None}],
-            "places_total": 1, "matches": [], "stack": {"size": 1, "distance": 0, "why": "", "members": []}, "problems": [], "order": {"name": "first", "reason": "unknown to every set"},
-            "decisions": [{"event": 1, "at": "2016-06-01T08:00:00Z", "user": "anna", "what": "decided", "category": code, "note": None, "tags": [], "flags": [], "undone": False}] if code else [],
-            "standing": {"category": code, "mine": code, "status": "final" if code else "undecided", "votes_needed": 1, "votes_given": int(code is not None)},
+            "label": self.place(index).rsplit("/", 1)[-1],
+            "kind": "image",
+            "media_type": "image/jpeg",
+            "size": 189_200,
+            "width": 640,
+            "height": 480,
+            "frames": 1,
+            "digests": {"md5": "0" * 32, "sha1": "0" * 40, "sha256": "0" * 64, "pdq": None, "pdq_quality": None},
+            "exif": {"make": self.place(index)},
+            "places": [
+                {
+                    "exhibit": "2016-041-A",
+                    "path": self.place(index),
+                    "state": "live",
+                    "origin": "folder",
+                    "mtime": "2016-05-17T10:10:00Z",
+                    "atime": None,
+                    "ctime": None,
+                    "btime": None,
+                    "time_basis": "utc",
+                    "problem": None,
+                    "reason": None,
+                }
+            ],
+            "places_total": 1,
+            "matches": [],
+            "stack": {"size": 1, "distance": 0, "why": "", "members": []},
+            "problems": [],
+            "order": {"name": "first", "reason": "unknown to every set"},
+            "decisions": [
+                {
+                    "event": 1,
+                    "at": "2016-06-01T08:00:00Z",
+                    "user": "anna",
+                    "what": "decided",
+                    "category": code,
+                    "note": None,
+                    "tags": [],
+                    "flags": [],
+                    "undone": False,
+                }
+            ]
+            if code
+            else [],
+            "standing": {
+                "category": code,
+                "mine": code,
+                "status": "final" if code else "undecided",
+                "votes_needed": 1,
+                "votes_given": int(code is not None),
+            },
             "seen": {"level": "none", "seconds": 0.0},
         }
 
@@ -162,7 +282,9 @@ class Desk:
         if path == "/api/settings":
             return self.settings
         if path == "/api/progress":
-            steps = [{"step": "extract", "exhibit": "2016-041-A", "done": 400, "total": 1000, "unit": "items", "rate": 120.0, "seconds_left": 5}]
+            steps = [
+                {"step": "extract", "exhibit": "2016-041-A", "done": 400, "total": 1000, "unit": "items", "rate": 120.0, "seconds_left": 5}
+            ]
             return {"running": self.running, "position": 0, "steps": steps if self.running else [], "problems": 2, "new": {"v1": self.new}}
         if found := re.fullmatch(r"/api/views/v1(/rows|/thumbs|/items/(\d+))?", path):
             if found[1] == "/rows":
@@ -173,11 +295,25 @@ class Desk:
         if path.endswith("/picture"):
             return jpeg(40, 320)
         if path == "/api/problems":
-            row = {"exhibit": "2016-041-A", "place": self.place(0), "step": "extract", "kind": "truncated", "reason": "The data end early.", "complete": True}
+            row = {
+                "exhibit": "2016-041-A",
+                "place": self.place(0),
+                "step": "extract",
+                "kind": "truncated",
+                "reason": "The data end early.",
+                "complete": True,
+            }
             return {"total": 2, "kinds": {"truncated": 2}, "rows": [row, row]}
         if path == "/api/exposure":
-            return {"reveals": 3, "seconds": 4.5, "by_level": {"drawing": 2, "small": 1}, "decided": 120, "per_1000": {"reveals": 25.0, "seconds": 37.5},
-                    "minutes_since_break": 50, "hint": "You have looked for 50 minutes."}
+            return {
+                "reveals": 3,
+                "seconds": 4.5,
+                "by_level": {"drawing": 2, "small": 1},
+                "decided": 120,
+                "per_1000": {"reveals": 25.0, "seconds": 37.5},
+                "minutes_since_break": 50,
+                "hint": "You have looked for 50 minutes.",
+            }
         if path == "/api/exposure/sums":
             return [{"day": "2016-06-01", "reveals": 3, "seconds": 4.5, "decided": 120, "by_level": {}}]
         return None
@@ -192,7 +328,13 @@ class Desk:
             return self.view()
         if path == "/api/decisions/preview":
             at = self.indexes(body["target"])
-            return {"contents": len(at), "tiles": len(at), "decided": dict(Counter(c for i in at if (c := self.decided.get(i)))), "disputed": 0, "confirm": "yes"}
+            return {
+                "contents": len(at),
+                "tiles": len(at),
+                "decided": dict(Counter(c for i in at if (c := self.decided.get(i)))),
+                "disputed": 0,
+                "confirm": "yes",
+            }
         if path == "/api/decisions":
             return self.decide(body)
         if path == "/api/decisions/batch":
@@ -208,9 +350,21 @@ class Desk:
         if path == "/api/facets":
             return {name: [{"value": "image", "label": "image", "count": self.count}] for name in body["facets"]}
         if path == "/api/timeline":
-            return {"from": "2016-05-01", "to": "2016-05-30", "unit": "day", "bins": [{"at": f"2016-05-{d:02d}", "count": d * 7 % 19} for d in range(1, 31)], "without_time": 4}
+            return {
+                "from": "2016-05-01",
+                "to": "2016-05-30",
+                "unit": "day",
+                "bins": [{"at": f"2016-05-{d:02d}", "count": d * 7 % 19} for d in range(1, 31)],
+                "without_time": 4,
+            }
         if path == "/api/places":
-            return {"cells": [{"south": 50.0, "west": 0.0, "north": 60.0, "east": 10.0, "count": 31}, {"south": -10.0, "west": 100.0, "north": 0.0, "east": 110.0, "count": 4}], "without_place": 9}
+            return {
+                "cells": [
+                    {"south": 50.0, "west": 0.0, "north": 60.0, "east": 10.0, "count": 31},
+                    {"south": -10.0, "west": 100.0, "north": 0.0, "east": 110.0, "count": 4},
+                ],
+                "without_place": 9,
+            }
         if path == "/api/exports":
             return {"file": "exports/decided.csv", "rows": 4, "sha256": "0" * 64}
         return {"done": True}
@@ -236,8 +390,14 @@ class Handler(BaseHTTPRequestHandler):
         desk.asked[f"{method} {re.sub(r'[0-9]+', 'N', url.path)}"] += 1
         desk.requests.append(f"{method} {self.path}")
         if (status := desk.fault(method, url.path)) is not None:
-            return self.answer(status, json.dumps({"error": "test", "message": "The disk is full.", "todo": "Make room. What was saved is safe."}).encode())
-        found = desk.get(url.path, {k: v[0] for k, v in parse_qs(url.query).items()}) if method == "GET" else desk.post(url.path, json.loads(body))
+            return self.answer(
+                status, json.dumps({"error": "test", "message": "The disk is full.", "todo": "Make room. What was saved is safe."}).encode()
+            )
+        found = (
+            desk.get(url.path, {k: v[0] for k, v in parse_qs(url.query).items()})
+            if method == "GET"
+            else desk.post(url.path, json.loads(body))
+        )
         if desk.lose_answer(url.path):
             self.close_connection = True
             return None
@@ -255,9 +415,17 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer(self, status: int, body: bytes, kind: str = "application/json") -> None:
         self.send_response(status)
-        for name, value in {"Content-Type": kind, "Content-Length": str(len(body)), "Content-Security-Policy": POLICY, "Cache-Control": "no-store",
-                            "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp", "X-Content-Type-Options": "nosniff",
-                            "Cross-Origin-Resource-Policy": "same-origin", "Referrer-Policy": "no-referrer"}.items():
+        for name, value in {
+            "Content-Type": kind,
+            "Content-Length": str(len(body)),
+            "Content-Security-Policy": POLICY,
+            "Cache-Control": "no-store",
+            "Cross-Origin-Opener-Policy": "same-origin",
+            "Cross-Origin-Embedder-Policy": "require-corp",
+            "X-Content-Type-Options": "nosniff",
+            "Cross-Origin-Resource-Policy": "same-origin",
+            "Referrer-Policy": "no-referrer",
+        }.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)

@@ -20,7 +20,12 @@ class Serving:
         # a terminal, so that Enter gives another address
         self.keyboard, terminal = pty.openpty()
         self.process = subprocess.Popen(
-            command, stdin=terminal, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+            command,
+            stdin=terminal,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )
         os.close(terminal)
         self.sign_in = self._address()

@@ -171,7 +171,9 @@ def test_a_selection_of_tiles(desk_page: tuple[Any, Any, Any]) -> None:
 
 def visible(page: Any) -> int:
     """Width of the revealed picture on the screen; 0 when there is none."""
-    return int(page.evaluate("(() => { const c = document.querySelector('.layer canvas'); return c.offsetParent === null ? 0 : c.width; })()"))
+    return int(
+        page.evaluate("(() => { const c = document.querySelector('.layer canvas'); return c.offsetParent === null ? 0 : c.width; })()")
+    )
 
 
 def test_a_reveal_lasts_as_long_as_the_key(desk_page: tuple[Any, Any, Any]) -> None:
@@ -204,7 +206,9 @@ def test_a_reveal_ends_at_once(desk_page: tuple[Any, Any, Any], leave: str) -> N
     elif leave == "move":
         page.keyboard.press("ArrowRight")
     else:
-        page.evaluate("Object.defineProperty(document, 'hidden', {value: true, configurable: true}); document.dispatchEvent(new Event('visibilitychange'))")
+        page.evaluate(
+            "Object.defineProperty(document, 'hidden', {value: true, configurable: true}); document.dispatchEvent(new Event('visibilitychange'))"
+        )
     assert visible(page) == 0
     page.wait_for_timeout(150)
     assert [r["ended"] is not None for r in desk.reveals] == [True]

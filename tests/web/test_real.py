@@ -34,7 +34,9 @@ def hostile(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Command:
     folder = tmp_path_factory.mktemp("web")
     evidence = folder / "evidence"
     (evidence / "<b>bold</b>").mkdir(parents=True)
-    for n, name in enumerate([XSS, "{{constructor.constructor('taken=1')()}}.jpg", "evil\u202egpj.exe.jpg", "plain.jpg", "'\"><svg onload=taken=1>.jpg"]):
+    for n, name in enumerate(
+        [XSS, "{{constructor.constructor('taken=1')()}}.jpg", "evil\u202egpj.exe.jpg", "plain.jpg", "'\"><svg onload=taken=1>.jpg"]
+    ):
         picture(evidence / "<b>bold</b>" / name.replace("/", "_"), n)
     for file in sorted((shared / "hostile").glob("*.jpg")):
         if file.stat().st_size < 1_000_000:

@@ -105,8 +105,8 @@ export class Client {
   mine = (n = 50) => this.#get<Mine[]>(`/api/decisions/mine?n=${n}`);
 
   // find
-  facets = (filter: Filter, facets: string[], signal?: AbortSignal) =>
-    this.#post<Facets>("/api/facets", { filter, facets }, signal);
+  facets = (filter: Filter, facets: string[], stacked: boolean, signal?: AbortSignal) =>
+    this.#post<Facets>("/api/facets", { filter, facets, stacked }, signal);
   timeline = (filter: Filter, bins: number, signal?: AbortSignal) =>
     this.#post<TimelineAnswer>("/api/timeline", { filter, bins }, signal);
   places = (filter: Filter, cells: number, signal?: AbortSignal) =>

@@ -55,7 +55,7 @@ export interface paths {
         put?: never;
         /**
          * DecideBatch
-         * @description Decide several times, in order. What follows the first refusal is not tried, and is refused too.
+         * @description Decide several times, in order, all or none: a refusal means that nothing of the batch is saved.
          */
         post: operations["decide_batch"];
         delete?: never;
@@ -466,6 +466,26 @@ export interface paths {
          * @description Make an immutable view.
          */
         post: operations["make_view"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/views/{view}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * GetView
+         * @description Return what a view is, as when it was made.
+         */
+        get: operations["get_view"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -890,6 +910,7 @@ export interface components {
             new_member: boolean[];
             place: string[];
             places: number[];
+            proposed: (string | null)[];
             reason: string[];
             stack_size: number[];
             state: string[];
@@ -984,6 +1005,7 @@ export interface components {
         StandingOfItem: {
             category: string | null;
             mine: string | null;
+            proposed: string | null;
             status: string;
             votes_given: number;
             votes_needed: number;
@@ -1083,6 +1105,8 @@ export interface components {
         };
         /** Wish */
         Wish: {
+            /** @default false */
+            accept_proposal: boolean;
             add_flags?: string[];
             add_tags?: string[];
             category?: string | null;
@@ -1307,7 +1331,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": (components["schemas"]["DecidedReply"] | components["schemas"]["Error"])[];
+                    "application/json": components["schemas"]["DecidedReply"][];
                 };
             };
             /** @description The request is wrong. */
@@ -3386,6 +3410,100 @@ export interface operations {
                 "application/json": components["schemas"]["ViewRequest"];
             };
         };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ViewReply"];
+                };
+            };
+            /** @description The request is wrong. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description There is no session. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Not allowed, or not from the page. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The server does not have this (any more). */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description It contradicts what was decided meanwhile. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Not an address of this server. */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description It could not be saved; what was saved is safe. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    get_view: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                view: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
         responses: {
             /** @description Request fulfilled, document follows */
             200: {

@@ -49,7 +49,9 @@ function wearMissing(cell: HTMLElement, reason: string): void {
   }
   const element = had ?? document.createElement("em");
   if (!had) cell.append(element);
-  if (element.textContent !== reason) element.textContent = reason;
+  // the space parts it from the line below for what reads all of the tile's text
+  const text = ` ${reason}`;
+  if (element.textContent !== text) element.textContent = text;
 }
 
 function put(element: HTMLElement, name: string, value: string): void {

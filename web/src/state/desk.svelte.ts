@@ -1,6 +1,6 @@
 // The desk of a reviewer: the list that is looked at, the focus, the selection, and decisions on their way.
 import { ApiError, inWords } from "../api/client";
-import type { Preview, UndoAnswer } from "../api/contract";
+import type { Preview } from "../api/contract";
 import type { Grid } from "../grid/grid";
 import { type Before, History } from "../logic/history";
 import { moved } from "../logic/keymap";
@@ -19,6 +19,7 @@ import { Selection } from "../logic/selection";
 import { count, plural } from "../logic/words";
 import type { App, Trouble } from "./app.svelte";
 import { List, type Row } from "./list";
+import { orNothing, saveAll } from "./saving";
 
 /** Most tiles that are painted before the server has answered. */
 const PAINTED = 2000;
@@ -353,9 +354,7 @@ export class Desk {
           set,
           ...(confirm ? { confirm } : {}),
         }));
-        if (plain.length === 1) return [await client.decide(plain[0]!)];
-        const answers = await client.decideBatch(plain);
-        return answers.map((a) => ("error" in a ? new ApiError(409, a.error, a.message, a.todo) : a));
+        return saveAll(client, plain);
       },
       undo: (order) => orNothing(client.undo(order.key, this.list?.view.view, this.#history.eventOf(order.of))),
       redo: (order) => orNothing(client.redo(order.key, this.list?.view.view)),
@@ -365,17 +364,6 @@ export class Desk {
   /** The filter of the list that is shown, for facets and pictures of it. */
   filter(): Filter {
     return effective(this.app.query, this.app.settings?.hide_known ?? false);
-  }
-}
-
-/** That there is nothing to undo is an answer, no failure. */
-async function orNothing(asked: Promise<UndoAnswer>): Promise<Answer> {
-  try {
-    return await asked;
-  } catch (error) {
-    if (error instanceof ApiError && (error.status === 404 || error.status === 409))
-      return { event: null, contents: 0 };
-    throw error;
   }
 }
 
