@@ -10,6 +10,7 @@ import io
 import json
 import re
 import struct
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -438,11 +439,17 @@ class Server(ThreadingHTTPServer):
     """The fake server; a context that runs in a thread."""
 
     daemon_threads = True
+    request_queue_size = 128
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
         super().__init__(("127.0.0.1", 0), Handler)
         self.address = f"http://127.0.0.1:{self.server_port}"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A page that gives a request up is nothing to report."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
     def __enter__(self) -> Server:
         threading.Thread(target=self.serve_forever, daemon=True).start()

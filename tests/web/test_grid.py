@@ -171,3 +171,16 @@ def test_a_list_of_one_and_of_none(watched: Callable[..., Any], fake: Callable[.
     _, none = fake(0)
     page = watched(none).page()
     page.get_by_text("This case has no contents yet").wait_for()
+
+
+def test_what_did_not_come_is_asked_for_again(watched: Callable[..., Any], fake: Callable[..., Any]) -> None:
+    """When rows cannot be loaded the page says so, tries again by itself, and takes the message away when they come."""
+    desk, address = fake(1_000)
+    desk.fault = lambda method, path: 503 if path.endswith("/rows") else None
+    one = watched(address)
+    one.expected = ("503",)
+    page = one.page()
+    page.locator(".trouble").get_by_text("The disk is full.").wait_for()
+    desk.fault = lambda method, path: None
+    until(page, "document.querySelector('#tile-0').getAttribute('aria-label').includes('IMG_')")
+    page.locator(".trouble").wait_for(state="detached")

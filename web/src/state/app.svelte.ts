@@ -24,6 +24,8 @@ export class App {
   trouble = $state.raw<Trouble | null>(null);
   /** What the live region says. */
   spoken = $state("");
+  /** Whether the system asks for dark colours now: what is drawn on a canvas is drawn anew then. */
+  dark = $state(false);
   /** Tiles that a fresh view of what is shown would add. */
   waiting = $state(0);
   /** The view that the progress is asked for. */
@@ -39,6 +41,9 @@ export class App {
       else this.query = decode(location.hash, (history.state as { kept?: Private } | null)?.kept);
     });
     document.addEventListener("visibilitychange", () => this.#poll());
+    const dark = window.matchMedia("(prefers-color-scheme: dark)");
+    this.dark = dark.matches;
+    dark.addEventListener("change", () => (this.dark = dark.matches));
   }
 
   async start(): Promise<void> {

@@ -4,6 +4,7 @@ import type { Preview } from "../api/contract";
 import type { Grid } from "../grid/grid";
 import { type Before, History } from "../logic/history";
 import { moved } from "../logic/keymap";
+import { ChunkLoader } from "../logic/packs";
 import { effective, encode, type Filter, type Query } from "../logic/query";
 import {
   type Answer,
@@ -53,6 +54,7 @@ export class Desk {
   readonly #history = new History();
   readonly queue: DecisionQueue;
   #opening: AbortController | null = null;
+  #missing = false;
 
   constructor(readonly app: App) {
     this.queue = new DecisionQueue(
@@ -98,7 +100,7 @@ export class Desk {
         arrived: (from, end) => this.#arrived(list, from, end),
         failed: (error) => {
           if (error instanceof ApiError && error.status === 404) void this.open(app.query, true);
-          else app.failed(error);
+          else this.#missed(error);
         },
       });
       this.list = list;
@@ -128,8 +130,17 @@ export class Desk {
     }
   }
 
+  /** Rows or pictures did not come: say so, and try again when the loader is willing to. */
+  #missed(error: unknown): void {
+    this.app.failed(error);
+    this.#missing = true;
+    window.setTimeout(() => this.grid?.load(), ChunkLoader.RETRY + 100);
+  }
+
   #arrived(list: List, from: number, end: number): void {
     if (list !== this.list) return;
+    if (this.#missing) this.app.trouble = null;
+    this.#missing = false;
     this.grid?.refresh(from, end);
     if (this.focus >= from && this.focus < end) this.row = list.row(this.focus);
   }
