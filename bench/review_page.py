@@ -1,6 +1,6 @@
 """What the review page costs in a real Chromium, without a graphics card, on a list of 1,000,000 tiles.
 
-    .venv/bin/python bench/review_page.py [--count 1000000] [--frames 300] [--width 1600 --height 1000]
+    .venv/bin/python bench/review_page.py [--count 1000000] [--frames 300] [--width 1600 --height 1000] [--tile 160] [--bare]
 
 The list comes from the small server of tests/web, so that the figures are the page's and the browser's alone (bench/review.py has those of
 the real server). CPU is user and system time of all processes of the browser, from /proc; wall times on a shared machine are upper
@@ -116,19 +116,26 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=300)
     parser.add_argument("--width", type=int, default=1600)
     parser.add_argument("--height", type=int, default=1000)
+    parser.add_argument("--tile", type=int, default=160, choices=(128, 160, 192, 256))
+    parser.add_argument("--bare", action="store_true", help="fold the filter and the details away")
     wanted = parser.parse_args()
     desk = Desk(wanted.count)
+    desk.settings["tile"] = wanted.tile
     root = ["--no-sandbox"] if os.geteuid() == 0 else []
     with Server(desk) as server, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=[*root, "--disable-gpu"])
         page = browser.new_page(viewport={"width": wanted.width, "height": wanted.height})
         page.goto(server.address + "/#token=good")
         page.locator("#tile-0").wait_for()
+        if wanted.bare:
+            page.get_by_role("button", name="Filter", exact=True).click()
+            page.get_by_role("button", name="Details", exact=True).click()
+            page.locator(".grid").focus()
         page.wait_for_timeout(1500)
         print(f"Chromium {browser.version}, {wanted.width} x {wanted.height}, {wanted.count:,} tiles, load {os.getloadavg()[0]:.1f}")
         print(f"{elements(page, '*')} elements, {elements(page, '.cell')} of them tiles\n")
         print(f"{'scrolling':26} {'CPU ms/frame':>10} {'median gap':>12} {'p95 gap':>10} {'requests':>9}")
-        pitch = 190
+        pitch = wanted.tile + 30
         for pixels, what in [
             (0, "at rest"),
             (pitch / 4, "a quarter of a row a frame"),
