@@ -309,3 +309,49 @@ def test_two_tabs(desk_page: tuple[Any, Any, Any]) -> None:
     page.keyboard.press("Backspace")
     page.wait_for_timeout(300)
     assert desk.decided == {0: None, 1: "2"}
+
+
+def test_all_by_keyboard(desk_page: tuple[Any, Any, Any]) -> None:
+    """Without a mouse: filter by a facet, open an item, look, decide, come back, and reach every page by Tab and Enter."""
+    desk, page, _ = desk_page
+    page.keyboard.press("/")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    for _ in range(12):
+        if page.evaluate("document.activeElement.type === 'checkbox'"):
+            break
+        page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+    until(page, "location.hash.includes('=image')")
+    assert desk.reveals == []
+    page.locator(".grid").focus()
+    page.keyboard.press("Enter")
+    page.locator("article").wait_for()
+    page.keyboard.down("Space")
+    until(page, "document.querySelector('.layer canvas').width > 0")
+    page.keyboard.up("Space")
+    page.keyboard.press("1")
+    page.get_by_role("heading", name="IMG_0000001.JPG").wait_for()
+    page.keyboard.press("Enter")
+    page.locator("article").wait_for(state="detached")
+    saved(page)
+    assert desk.decided == {0: "1"}
+    page.get_by_role("link", name="My day").focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="My day").wait_for()
+
+
+def test_reduced_motion_and_no_picture_by_choice(watched: Callable[..., Any], fake: Callable[..., Any]) -> None:
+    """With tiles without pictures nothing is drawn until Space is held, and then the protected picture first, which is no reveal."""
+    desk, address = fake(50)
+    desk.settings["start_level"] = "none"
+    page = watched(address, reduced_motion="reduce").page()
+    until(page, "document.querySelector('#tile-0')?.getAttribute('aria-label').includes('IMG_')")
+    page.wait_for_timeout(300)
+    drawn = "[...document.querySelectorAll('.pixels')].some((c) => c.width && c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some((v) => v))"
+    assert not page.evaluate(drawn)
+    page.keyboard.down("Space")
+    until(page, "document.querySelector('.layer canvas').width > 0")
+    assert (page.locator(".layer").get_attribute("data-level"), desk.reveals) == ("protected", [])
+    page.keyboard.up("Space")
+    assert visible(page) == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -42,6 +44,15 @@ def hostile(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Command:
         if file.stat().st_size < 1_000_000:
             shutil.copy(file, evidence / file.name)
     command = Command(folder)
+    media = {
+        "MediaID": 1,
+        "Category": 1,
+        "MD5": hashlib.md5((evidence / "<b>bold</b>" / "plain.jpg").read_bytes()).hexdigest().upper(),
+        "MediaSize": 1,
+    }
+    vics = {"@odata.context": "http://github.com/VICSDataModel/ProjectVic/DataModels/1.3.xml/US/$metadata#Media", "value": [media]}
+    (folder / "known.json").write_text(json.dumps(vics), "utf-8")
+    command("hashset", "add", folder / "known.json", "--as", "illegal")
     return command.made(evidence)
 
 
@@ -73,6 +84,10 @@ def test_from_signing_in_to_the_undo_after_a_reload(signed: tuple[Any, Any], hos
     until(page, "document.querySelector('#tile-0')?.dataset.mark === '0'")
     page.keyboard.press("Backspace")
     until(page, "!document.querySelector('#tile-0')?.dataset.mark")
+    page.keyboard.press("Control+y")
+    until(page, "document.querySelector('#tile-0')?.dataset.mark === '0'")
+    page.keyboard.press("Control+z")
+    until(page, "!document.querySelector('#tile-0')?.dataset.mark")
     page.keyboard.press("Enter")
     page.get_by_text("(undone)").first.wait_for()
 
@@ -87,6 +102,22 @@ def test_all_at_once_and_back(signed: tuple[Any, Any]) -> None:
     page.locator("[data-state=saved]").wait_for()
     page.keyboard.press("Backspace")
     until(page, "!document.querySelector('#tile-2').dataset.mark")
+
+
+def test_proposals_are_confirmed_without_a_look(signed: tuple[Any, Any]) -> None:
+    """What a hash set knows stands among the proposals with its code, is confirmed in bulk, and no look was needed."""
+    page, one = signed
+    looks = []
+    page.on("request", lambda r: looks.append(r.url) if "/api/reveals" in r.url else None)
+    page.goto(one.address + "/#/proposals")
+    until(page, "document.querySelector('#tile-0')?.dataset.mark === '1?'")
+    page.get_by_role("button", name="Confirm all 1").click()
+    page.locator("dialog").get_by_role("button", name="Decide 1 content").click()
+    until(page, "document.querySelector('#tile-0').dataset.mark === '1'")
+    page.locator("[data-state=saved]").wait_for()
+    page.keyboard.press("Backspace")
+    until(page, "document.querySelector('#tile-0').dataset.mark === '1?'")
+    assert looks == []
 
 
 def test_a_reveal_of_the_real_server(signed: tuple[Any, Any]) -> None:
