@@ -74,6 +74,21 @@ describe("ChunkLoader", () => {
     expect(signals.map((s) => s.aborted)).toEqual([true, false]);
   });
 
+  test("what was given up on its way is asked for anew at once, and the old answer is not taken", async () => {
+    const answers: ((value: string) => void)[] = [];
+    const loader = new ChunkLoader<string>(64, 64, () => new Promise((done) => answers.push(done)), 10);
+    loader.want(0, 64);
+    loader.invalidate();
+    loader.want(0, 64);
+    expect(answers.length).toBe(2);
+    answers[0]?.("old");
+    await settled();
+    expect(loader.at(0)).toBe(undefined);
+    answers[1]?.("new");
+    await settled();
+    expect(loader.at(0)).toBe("new");
+  });
+
   test("a chunk that failed is not asked for again at once, and is later", async () => {
     let now = 0;
     const fetch = vi.fn(() => Promise.reject(new Error("gone")));

@@ -761,8 +761,10 @@ export interface components {
         MatchReply: {
             as: string;
             category: string | null;
+            deconfirmed: string | null;
             distance: number;
             entry: number;
+            flood: number | null;
             form: string | null;
             method: string;
             set: string;

@@ -136,8 +136,8 @@ export class ChunkLoader<T> {
   want(from: number, to: number, keep = 0): void {
     const first = this.chunkOf(Math.max(0, from));
     const last = this.chunkOf(Math.min(this.count, Math.max(from + 1, to)) - 1);
-    for (const [chunk, controller] of this.#running) {
-      if ((chunk + 1) * this.size <= from - keep || chunk * this.size >= to + keep) controller.abort();
+    for (const chunk of [...this.#running.keys()]) {
+      if ((chunk + 1) * this.size <= from - keep || chunk * this.size >= to + keep) this.#abort(chunk);
     }
     this.#wanted = [];
     for (let chunk = first; chunk <= last && this.count > 0; chunk++) {
@@ -150,14 +150,20 @@ export class ChunkLoader<T> {
 
   /** Forget what is loaded, so that it is fetched anew when wanted. */
   invalidate(): void {
-    for (const controller of this.#running.values()) controller.abort();
+    for (const chunk of [...this.#running.keys()]) this.#abort(chunk);
     this.chunks.clear();
     this.#failed.clear();
   }
 
   stop(): void {
     this.#wanted = [];
-    for (const controller of this.#running.values()) controller.abort();
+    for (const chunk of [...this.#running.keys()]) this.#abort(chunk);
+  }
+
+  /** Give a request up. It no longer counts as running, so that the chunk can be asked for again at once. */
+  #abort(chunk: number): void {
+    this.#running.get(chunk)?.abort();
+    this.#running.delete(chunk);
   }
 
   #next(): void {
