@@ -29,7 +29,7 @@ test-fast: ## Run the tests that are not marked slow.
 	@tools/setup.sh test
 	@$(PY) -m pytest -m "not slow"
 
-check: ## Lint, format, types, layers, licences.
+check: ## Lint, format, types, layers, licences; the page's types, lint and unit tests.
 	@tools/setup.sh test
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
@@ -38,6 +38,8 @@ check: ## Lint, format, types, layers, licences.
 	$(PY) -m mypy --config-file= --strict --ignore-missing-imports --explicit-package-bases bench
 	$(PY) -m pytest tests/unit/test_layers.py tests/unit/test_docs.py tests/unit/test_cli_start.py
 	$(PY) tools/check_licences.py
+	tools/web.sh check
+	tools/web.sh vitest run
 
 sanitize: ## Run the tests of the C kernels under the address and undefined-behaviour sanitizers of clang.
 	@tools/setup.sh test
@@ -59,8 +61,8 @@ lock: ## Write the lock files anew (UPGRADE=1 also renews the pins).
 	@tools/lock.sh
 
 clean: ## Remove what was built and what the demo left; .venv stays.
-	rm -rf build dist demo .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info src/safelight/native/*.so .make/kernels .make/sanitize
+	rm -rf build dist demo src/safelight/review/page .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info src/safelight/native/*.so .make/kernels .make/page .make/sanitize
 	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
 
 distclean: clean ## Remove .venv and all logs and stamps too.
-	rm -rf .venv .make
+	rm -rf .venv .make web/node_modules

@@ -9,11 +9,13 @@ LGPL is allowed: such libraries are separate files that anyone may replace. Sepa
 from __future__ import annotations
 
 import ast
+import json
 import re
 import sys
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -32,6 +34,9 @@ FORBIDDEN_IMPORTS = {
 GPL_LIBRARIES = re.compile(r"lib(x26[45]|exiv2|mupdf|poppler|readline|gsl|fftw3|unrar|magickcore|postproc)[-.]", re.IGNORECASE)
 """Shared libraries under GPL that wheels are known to bring along."""
 
+PERMISSIVE = {"MIT", "ISC", "BSD-2-Clause", "BSD-3-Clause", "0BSD", "Apache-2.0"}
+"""Licences of what may become part of the page, as SPDX names them."""
+
 GPL = re.compile(r"(?<![A-Za-z])A?GPL|(?<!Lesser )(?<!Library )General Public License|Affero", re.IGNORECASE)
 LESSER = re.compile(r"LGPL|Lesser General Public|Library General Public", re.IGNORECASE)
 
@@ -39,11 +44,12 @@ LESSER = re.compile(r"LGPL|Lesser General Public|Library General Public", re.IGN
 def main() -> int:
     """Print what is wrong and return 1, or the counts and 0."""
     names = locked(ROOT / "requirements.lock")
-    faults = [*packages(names), *imports(ROOT / "src")]
+    tools = json.loads((ROOT / "web/package-lock.json").read_text("utf-8"))["packages"]
+    faults = [*packages(names), *imports(ROOT / "src"), *page(tools)]
     for fault in faults:
         print(f"licences: {fault}")
     if not faults:
-        print(f"licences: {len(names)} packages and their libraries, no GPL or AGPL")
+        print(f"licences: {len(names)} packages and their libraries, {len(tools) - 1} of the page and its tools, no GPL or AGPL")
     return 1 if faults else 0
 
 
@@ -69,6 +75,18 @@ def packages(names: list[str]) -> Iterator[str]:
         for file in found.files or ():
             if GPL_LIBRARIES.search(file.name):
                 yield f"{name} brings along {file.name}, which is under GPL"
+
+
+def page(tools: dict[str, dict[str, Any]]) -> Iterator[str]:
+    """Yield what is wrong with what the page is built from: its parts must be permissive, its tools not under GPL."""
+    for name, entry in tools.items():
+        stated = entry.get("license", "")
+        if not name:
+            continue
+        if not stated or forbidden(stated):
+            yield f"{name} is under {stated or 'no stated licence'!r}"
+        elif not entry.get("dev") and stated not in PERMISSIVE:
+            yield f"{name} becomes part of the page and is under {stated!r}"
 
 
 def licence(found: metadata.Distribution) -> str:

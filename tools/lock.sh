@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Write requirements.lock and requirements-dev.lock anew from pyproject.toml and the two .in files: `make lock`.
+# Write requirements.lock, -dev.lock and -web.lock anew from pyproject.toml and the .in files: `make lock`.
 #
 # One version of each package for all supported Pythons, with the digests of all its files, so that the same lock serves x86_64 and
 # aarch64. The files name packages and digests only, never where they came from. Pins that still fit are kept; `UPGRADE=1` renews them.
@@ -19,8 +19,9 @@ options=(--quiet --universal --python-version 3.11 --fork-strategy fewest --gene
 
 "$tools/bin/uv" pip compile "${options[@]}" pyproject.toml requirements-build.in -o requirements.lock
 "$tools/bin/uv" pip compile "${options[@]}" pyproject.toml requirements-build.in requirements-dev.in -c requirements.lock -o requirements-dev.lock
-if grep -nE '://|--(index|extra|find)' requirements.lock requirements-dev.lock; then
+"$tools/bin/uv" pip compile "${options[@]}" requirements-web.in -o requirements-web.lock
+if grep -nE '://|--(index|extra|find)' requirements.lock requirements-dev.lock requirements-web.lock; then
     echo "lock: a lock file names a package host; see above" >&2
     exit 1
 fi
-grep -c '==' requirements.lock requirements-dev.lock
+grep -c '==' requirements.lock requirements-dev.lock requirements-web.lock

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Set up what a target of the Makefile needs, and nothing twice: Debian packages, .venv with locked packages, the C kernels.
+# Set up what a target of the Makefile needs, and nothing twice: Debian packages, .venv with locked packages, the C kernels, the page.
 #
 #   tools/setup.sh run     to use Safelight (make demo, make bundle)
 #   tools/setup.sh test    to test and check it too (make test, make check, make bench)
@@ -88,7 +88,7 @@ environment() { # make .venv, unless there is one with a good Python
     fi
     say "making .venv with $("$python" -V)"
     "$python" -m venv --clear .venv
-    rm -f .make/packages .make/kernels
+    rm -f .make/packages .make/kernels .make/npm
 }
 
 changed() { # stamp file, files…: true when the files are not those of the stamp
@@ -117,6 +117,26 @@ kernels() { # build what is written in C and make the command
     cat "${inputs[@]}" | sha256sum >.make/kernels
 }
 
+page() { # build the review page into src/safelight/review/page/, with a Node of .venv: that of Debian is too old
+    local inputs; mapfile -t inputs < <(find web/src web/index.html web/vite.config.ts web/package-lock.json tools/web.sh -type f | LC_ALL=C sort)
+    local built=1
+    if changed .make/page "${inputs[@]}" || [ ! -f src/safelight/review/page/index.html ]; then built=0; fi
+    # to test it, its tools must be there too
+    if [ $built -eq 1 ] && { [ "$mode" = run ] || { [ -d web/node_modules ] && ! changed .make/npm web/package-lock.json requirements-web.lock; }; }; then return; fi
+    if changed .make/npm web/package-lock.json requirements-web.lock || [ ! -d web/node_modules ]; then
+        say "installing Node and the tools of the page"
+        .venv/bin/python -m pip install --quiet --no-input --disable-pip-version-check --require-hashes -r requirements-web.lock >.make/pip-web.log 2>&1 ||
+            { grep -v WARNING .make/pip-web.log | tail -5 >&2 || true; die "Node could not be installed (no network?); all of it is in .make/pip-web.log"; }
+        tools/web.sh npm ci --ignore-scripts --no-audit --no-fund >.make/npm.log 2>&1 ||
+            { tail -5 .make/npm.log >&2; die "the tools of the page could not be installed (no network?); all of it is in .make/npm.log"; }
+        cat web/package-lock.json requirements-web.lock | sha256sum >.make/npm
+    fi
+    [ $built -eq 0 ] || return 0
+    say "building the page"
+    tools/web.sh vite build >.make/page.log 2>&1 || { tail -20 .make/page.log >&2; die "the page could not be built; all of it is in .make/page.log"; }
+    cat "${inputs[@]}" | sha256sum >.make/page
+}
+
 mkdir -p .make
 exec 9>.make/lock
 flock 9
@@ -128,5 +148,6 @@ esac
 environment
 packages "$lock"
 kernels
+page
 # Workers see the package read only and cannot keep byte code: without it each start compiles what it imports.
 .venv/bin/python -m compileall -q src/safelight

@@ -1,0 +1,95 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import {
+  decode,
+  effective,
+  encode,
+  type Filter,
+  privatePart,
+  type Query,
+  START,
+  sameList,
+  toggled,
+} from "../src/logic/query";
+
+const words = fc.uniqueArray(fc.string({ minLength: 1, maxLength: 12 }), { minLength: 1, maxLength: 3 });
+const day = fc.integer({ min: 0, max: 20_000 }).map((d) => new Date(d * 86_400_000).toISOString().slice(0, 10));
+const filters: fc.Arbitrary<Filter> = fc.record(
+  {
+    kind: words,
+    exhibit: words,
+    camera: words,
+    category: words,
+    status: words,
+    problem: words,
+    serial: words,
+    tag: words,
+    path: fc.string({ minLength: 1 }),
+    text: fc.string({ minLength: 1 }),
+    min_size: fc.nat(),
+    max_size: fc.nat(),
+    since: day,
+    until: day,
+    mine: fc.boolean(),
+    new_members: fc.boolean(),
+    place: fc.constant({ south: -10.5, west: -20, north: 10, east: 170.25 }),
+    queue: fc.constantFrom("disputes", "proposals", "all"),
+    similar_to: fc.record({ view: fc.constant("v7"), index: fc.nat(), distance: fc.nat(64) }),
+    same: fc.record({
+      view: fc.constant("v7"),
+      index: fc.nat(),
+      what: fc.constantFrom("folder", "camera", "stack", "content"),
+    }),
+  },
+  { requiredKeys: [] },
+) as fc.Arbitrary<Filter>;
+const queries: fc.Arbitrary<Query> = fc.record({
+  page: fc.constantFrom("review", "disputes", "proposals"),
+  shape: fc.constantFrom("grid", "time", "map"),
+  filter: filters,
+  order: fc.option(fc.string({ minLength: 1, maxLength: 10 })),
+  stacked: fc.boolean(),
+  item: fc.option(fc.nat(1_000_000)),
+}) as fc.Arbitrary<Query>;
+
+describe("query", () => {
+  test("an address and the state of its entry give back the same query", () => {
+    fc.assert(
+      fc.property(queries, (query) => {
+        expect(decode(encode(query), privatePart(query.filter))).toEqual(query);
+      }),
+    );
+  });
+
+  test("typed text, serial numbers and tags never stand in the address", () => {
+    const query: Query = { ...START, filter: { path: "home/anna/*", text: "anna", serial: ["SN1234"], tag: ["anna"] } };
+    expect(encode(query)).toBe("#/review");
+  });
+
+  test("any text whatever is some query", () => {
+    fc.assert(
+      fc.property(fc.string(), (text) => {
+        encode(decode(text));
+      }),
+    );
+    expect(decode("#/review?min_size=x&since=2016-99-99&place=1,2&item=0&same=v,1,all&as=film")).toEqual(START);
+    expect(decode("#token=abc")).toEqual(START);
+  });
+
+  test("known ones are left out unless asked for", () => {
+    expect(effective(START, true).known).toEqual(["other", "new"]);
+    expect(effective(START, false).known).toBe(undefined);
+    expect(effective({ ...START, filter: { known: ["illegal"] } }, true).known).toEqual(["illegal"]);
+    expect(effective({ ...START, page: "proposals" }, true)).toEqual({ queue: "proposals" });
+  });
+
+  test("opening an item or the map is still the same list", () => {
+    expect(sameList({ ...START, item: 4 }, { ...START, shape: "map" })).toBe(true);
+    expect(sameList(START, { ...START, filter: { text: "a" } })).toBe(false);
+  });
+
+  test("a value put in and taken out leaves nothing behind", () => {
+    expect(toggled(toggled({}, "kind", "image"), "kind", "image")).toEqual({});
+    expect(toggled({ kind: ["image"] }, "kind", "video")).toEqual({ kind: ["image", "video"] });
+  });
+});
