@@ -154,6 +154,7 @@ def farewell(show: Show, truth: dict[str, dict[str, str]], seconds: float) -> No
         f"{counts['alike']} altered copies by look, {counts['inside']} inside nested archives. {seconds:.0f} s."
     )
     show.say(f"The report, for a browser: {REPORT.resolve().as_uri()}")
+    show.say(f"The review page: .venv/bin/safelight serve {CASE} --library {DEMO / 'library'}")
     show.say("Next steps, with your own evidence:")
     show.say("  export PATH=$PWD/.venv/bin:$PATH")
     show.say("  safelight new my.case && safelight add my.case IMAGE-OR-FOLDER && safelight run my.case && safelight status my.case")

@@ -57,7 +57,7 @@ class Watched:
     def page(self, path: str = "/#/review") -> Any:
         """Open a page and watch it."""
         page = self.context.new_page()
-        page.on("console", lambda m: self.faults.append(f"console: {m.text}") if m.type == "error" else None)
+        page.on("console", lambda m: self.faults.append(f"console: {m.text} ({m.location.get('url')})") if m.type == "error" else None)
         page.on("pageerror", lambda e: self.faults.append(f"exception: {e}"))
         page.on(
             "request",
@@ -70,7 +70,10 @@ class Watched:
         """Fail when something has happened that must not."""
         for page in self.context.pages:
             self.faults += [f"policy: {v}" for v in page.evaluate("window.violations")]
-        assert [f for f in self.faults if not any(e in f for e in self.expected)] == []
+        # A chunk that is given up in the middle of its answer closes its connection, and the browser now and then logs that as a reset;
+        # that a chunk which did not come is asked for anew has a test of its own.
+        given_up = [f for f in self.faults if "net::ERR_CONNECTION_RESET" in f and "/thumbs?" in f]
+        assert [f for f in self.faults if f not in given_up and not any(e in f for e in self.expected)] == []
 
 
 @pytest.fixture
