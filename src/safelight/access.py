@@ -13,7 +13,7 @@ from safelight.errors import NotVerified, Refused
 from safelight.facts.reader import QUERY_MEMORY, Facts
 
 FLOOD = 1000
-"""Contents that one entry may hit by look before its matches are quarantined; `flood` in case.toml sets another number."""
+"""Contents that one entry may hit by look before its matches are quarantined; `flood` below `[policies]` in case.toml sets another number."""
 
 COUNTS_AS = """
     case when bool_or(m.stands and m."as" = 'illegal') then 'illegal' when bool_or(m.stands and m."as" = 'other') then 'other'
@@ -44,7 +44,7 @@ class Gate:
         self.facts.con.execute(f"create view visible as select i.* from items i {join} where {where}")
         self.scoped = scoped
         self._decisions: Decisions | None = None
-        self.flood = max(1, int(case.settings.get("flood", FLOOD)))
+        self.flood = max(1, int(case.settings.get("policies", {}).get("flood", FLOOD)))
         self._judge(library)
 
     def _judge(self, library: str | None) -> None:

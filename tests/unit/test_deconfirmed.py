@@ -127,7 +127,7 @@ def test_an_entry_that_hits_too_much_is_quarantined(safelight: Command, tmp_path
     safelight.made(folder)
     assert safelight.status()["known"] == {"illegal": 6}
     settings = safelight.case / "case.toml"
-    settings.write_text(settings.read_text() + "flood = 5\n")
+    settings.write_text(settings.read_text().replace("[policies]\n", "[policies]\nflood = 5\n"))
     facts = safelight.status()
 
     assert facts["known"] == {"illegal": 1, "quarantined": 5}
