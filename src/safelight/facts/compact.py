@@ -42,6 +42,7 @@ def compact(layout: Layout, exhibit: str, only: str) -> dict[str, list[Any]]:
             for rows in distinct_in_order((s / f"{table}.parquet" for s in shards), KEYS.get(table, ("sha256",)), folder / "sorting"):
                 parts.add(rows)
             files |= parts.close()
+    pa.default_memory_pool().release_unused()  # what comes next has its own needs
     return files
 
 
