@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO, TypeVar
 
+T = TypeVar("T")
+U = TypeVar("U")
 TEMPORARY = ".tmp-"
 
 
@@ -25,6 +28,44 @@ def write_atomically(path: Path, data: bytes) -> None:
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+class Digesting:
+    """A file to write to that digests what goes by: `sha256` in hex and `size` in bytes of all that was written."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        self._raw, self._digest, self.size = raw, hashlib.sha256(), 0
+
+    def write(self, data: bytes) -> int:
+        self._digest.update(data)
+        self.size += len(data)
+        return self._raw.write(data)
+
+    @property
+    def sha256(self) -> str:
+        return self._digest.hexdigest()
+
+
+def write_logged(path: Path, fill: Callable[[Digesting], T], log: Callable[[T, Digesting], U]) -> U:
+    """Write what leaves the case: `fill` writes it, `log` enters it in the ledger once it is durable, and only then it gets its name.
+
+    So a file with that name is always complete and always in the ledger. An error of either leaves no file and is raised. Return what
+    `log` returned.
+    """
+    temporary = path.with_name(f"{TEMPORARY}{path.name[:100]}.{os.getpid()}")
+    try:
+        with temporary.open("xb") as raw:
+            out = Digesting(raw)
+            result = fill(out)
+            raw.flush()
+            os.fsync(raw.fileno())
+        logged = log(result, out)
+        temporary.rename(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+    return logged
 
 
 @contextmanager

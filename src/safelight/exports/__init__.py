@@ -6,16 +6,14 @@ name, entered in the ledger as a disclosure with its SHA-256, and only then gets
 
 from __future__ import annotations
 
-import hashlib
-import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import msgspec
 
 from safelight.access import Gate
-from safelight.durable import TEMPORARY, sync_folder
+from safelight.durable import Digesting, write_logged
 from safelight.errors import Usage
 from safelight.exports import case, csv, vics
 from safelight.exports.records import exported, header
@@ -56,37 +54,19 @@ def write_export(gate: Gate, wish: Wish, command: str, who: dict[str, str] | Non
     target.parent.mkdir(exist_ok=True)
     about = header(gate)
     records = exported(gate, wish.selected)
-    temporary = target.with_name(f"{TEMPORARY}{target.name[:100]}.{os.getpid()}")
-    try:
-        with temporary.open("xb") as raw:
-            out = _Hashed(raw)
-            rows = vics.write_onto(about, records, wish.onto, out) if wish.onto else format_.write(about, records, out)
-            raw.flush()
-            os.fsync(raw.fileno())
-        made = Made(path=target, name=target.name, rows=rows, sha256=out.digest.hexdigest(), size=out.size)
+
+    def fill(out: Digesting) -> int:
+        return vics.write_onto(about, records, wish.onto, out) if wish.onto else format_.write(about, records, out)
+
+    def log(rows: int, out: Digesting) -> Made:
         labels = sorted({e.label for e in gate.case.exhibits()})
         gate.log(
-            "disclose", command, shows="export", format=wish.format, file=target.name, sha256=made.sha256, size=made.size, rows=rows,
+            "disclose", command, shows="export", format=wish.format, file=target.name, sha256=out.sha256, size=out.size, rows=rows,
             exhibits=labels, **(who or {}),
         )  # fmt: skip
-        temporary.rename(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(target.parent)
-    return made
+        return Made(path=target, name=target.name, rows=rows, sha256=out.sha256, size=out.size)
 
-
-class _Hashed:
-    """A file to write to that digests what goes by."""
-
-    def __init__(self, raw: BinaryIO) -> None:
-        self._raw, self.digest, self.size = raw, hashlib.sha256(), 0
-
-    def write(self, data: bytes) -> int:
-        self.digest.update(data)
-        self.size += len(data)
-        return self._raw.write(data)
+    return write_logged(target, fill, log)
 
 
 def _free_name(folder: Path, suffix: str) -> Path:

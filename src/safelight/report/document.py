@@ -7,8 +7,6 @@ with its SHA-256, and only then gets its name.
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -22,7 +20,7 @@ from markupsafe import Markup
 from safelight import __version__
 from safelight.access import Gate
 from safelight.case import Case, Exhibit
-from safelight.durable import TEMPORARY, sync_folder
+from safelight.durable import Digesting, write_logged
 from safelight.errors import Refused, Usage
 from safelight.ledger import who
 from safelight.match.library import Library
@@ -156,26 +154,19 @@ def write(facts: dict[str, Any], target: Path, replace: bool, log: Callable[[Mad
     """Write the document to `target`; call `log` when it is whole and durable and before it has its name. Raise `Usage` where there is
     a file already and `replace` is false."""
     _refuse_existing(target, replace)
-    temporary = target.with_name(f"{TEMPORARY}{target.name[:100]}.{os.getpid()}")
-    try:
-        hasher, size = hashlib.sha256(), 0
-        with temporary.open("xb") as out:
-            for piece in render(facts):
-                data = piece.encode()
-                hasher.update(data)
-                size += out.write(data)
-            out.flush()
-            os.fsync(out.fileno())
+
+    def fill(out: Digesting) -> None:
+        for piece in render(facts):
+            out.write(piece.encode())
+
+    def finish(_: None, out: Digesting) -> Made:
         shown = sum(len(g.pictures) for g in facts["galleries"])
-        made = Made(sha256=hasher.hexdigest(), size=size, pictures=shown, refused=sum(g.refused for g in facts["galleries"]))
+        made = Made(sha256=out.sha256, size=out.size, pictures=shown, refused=sum(g.refused for g in facts["galleries"]))
         _refuse_existing(target, replace)
         log(made)
-        temporary.rename(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(target.parent)
-    return made
+        return made
+
+    return write_logged(target, fill, finish)
 
 
 def _refuse_existing(target: Path, replace: bool) -> None:
