@@ -14,7 +14,7 @@
 #include <string.h>
 
 #define INLINE inline __attribute__((always_inline))
-#define GROUP 32
+#define GROUP 16
 #define NEAR 8              /* steps from the guess before the search halves */
 #define APART 12            /* bits by which large batches are put in order, so that pages of a large file are touched together */
 #define LARGE ((uint64_t)2 << 30) /* bytes of keys from which that is done: smaller ones stay in memory */
@@ -117,7 +117,9 @@ static INLINE int run(const set_t *given, size_t width, const uint8_t *queries, 
             if (lo[i] > hi[i] || hi[i] > x->n) return 0;
             uint64_t length = hi[i] - lo[i], part = (h[i] << x->bits) >> 32;
             guess[i] = lo[i] + (length >> 32 ? length / 2 : (length * part) >> 32);
-            __builtin_prefetch(x->keys + guess[i] * x->width);
+            uintptr_t row = (uintptr_t)x->keys + guess[i] * x->width; /* as a number: its neighbours may lie outside */
+            __builtin_prefetch((const void *)(row - 32));
+            __builtin_prefetch((const void *)(row + 32));
         }
         for (size_t i = 0; i < m; i++) {
             const uint8_t *key = queries + number[i] * x->width;
