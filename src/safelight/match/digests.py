@@ -60,7 +60,7 @@ def lookup(keys: Bytes2D, table: NDArray[np.uint64], bits: int, queries: Bytes2D
     found, counts = _digestset.lookup(
         np.ascontiguousarray(keys), keys.shape[1], np.ascontiguousarray(table), bits, np.ascontiguousarray(queries)
     )
-    return np.frombuffer(found, np.int64), np.frombuffer(counts, np.int64).copy()
+    return np.frombuffer(found, np.int64), np.frombuffer(counts, np.int64)
 
 
 def expand(first: Longs, count: Longs) -> tuple[Longs, Longs]:

@@ -159,10 +159,10 @@ static uint32_t *in_order(const uint8_t *queries, size_t nq, size_t width) {
 }
 
 static PyObject *answer(const set_t *x, const uint8_t *queries, size_t nq) {
-    PyObject *first = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(nq * 8)), *count = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(nq * 8));
+    PyObject *first = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(nq * 8)), *count = PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)(nq * 8));
     PyObject *result = NULL;
     if (first && count) {
-        int64_t *f = (int64_t *)(void *)PyBytes_AsString(first), *c = (int64_t *)(void *)PyBytes_AsString(count);
+        int64_t *f = (int64_t *)(void *)PyBytes_AsString(first), *c = (int64_t *)(void *)PyByteArray_AsString(count);
         int ok;
         Py_BEGIN_ALLOW_THREADS
         uint32_t *order = x->n * x->width >= LARGE && nq < UINT32_MAX ? in_order(queries, nq, x->width) : NULL;
@@ -198,7 +198,7 @@ static PyObject *py_lookup(PyObject *self, PyObject *args) {
 }
 
 static PyMethodDef methods[] = {
-    {"lookup", py_lookup, METH_VARARGS, "lookup(keys, width, table, bits, queries) -> (first row i64, rows i64) as bytes"},
+    {"lookup", py_lookup, METH_VARARGS, "lookup(keys, width, table, bits, queries) -> (first row i64 as bytes, rows i64 as a bytearray, which may be changed)"},
     {NULL, NULL, 0, NULL}};
 
 static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_digestset", "Look-up of digests in sorted arrays.", -1, methods, NULL, NULL, NULL, NULL};
