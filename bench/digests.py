@@ -1,6 +1,8 @@
 """Measure sets of digests: look-ups beside LMDB, DuckDB and SQLite on the same data in the same run, and the import of large lists.
 
     python bench/digests.py [--entries 3000000] [--peers 3000000] [--batch 1000000] [--records 1000000] [--width 16]
+    python bench/digests.py --large 1000000000      a set of that many MD5s alone (21 GB of disk)
+    python bench/digests.py --nsrl 74000000         the import of an NSRL database of that many digests alone (30 GB of disk)
 
 Prints tables: entries, bytes an entry, opening, look-ups per CPU second (median of five batches, half of the queries present, warm), and
 for imports records per second with CPU seconds of reader and writer. One thread. LMDB takes part where its package is installed.
@@ -17,7 +19,7 @@ import sqlite3
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -106,6 +108,65 @@ def bench_lookups(entries: int, peers: int, batch: int, width: int, folder: Path
         if count == peers:
             bench_peers(keys, queries, want, best, folder)
         del index, keys
+
+
+def bench_large(entries: int, batch: int, folder: Path) -> None:
+    """One set of MD5s, made block by block: no more than a 256th of it is held while it is written."""
+    rng, asked, made_so_far = np.random.default_rng(4), [strangers(batch - batch // 2)], 0
+
+    def blocks() -> Iterator[NDArray[np.uint8]]:
+        nonlocal made_so_far
+        for byte in range(256):
+            count = entries * (byte + 1) // 256 - made_so_far
+            keys = rng.integers(0, 256, (count, 16), dtype=np.uint8)
+            keys[:, 0] = byte
+            asked.append(keys[: batch // 2 * (byte + 1) // 256 - batch // 2 * byte // 256])
+            numbers = np.arange(made_so_far, made_so_far + count).astype(">u8").view(np.uint8).reshape(-1, 8)
+            made_so_far += count
+            yield sort_rows(np.concatenate([keys, numbers], axis=1))
+
+    wall, cpu = time.perf_counter(), time.process_time()
+    write_index(folder, "md5", blocks(), entries, entries)
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    print(f"{entries:,} MD5s made and written in {wall:.0f} s ({cpu:.0f} CPU s), peak {peak()} MiB", flush=True)
+    queries = np.concatenate(asked)
+    rng.shuffle(queries)
+    start = time.perf_counter()
+    index = Index(folder, "md5", entries)
+    print(f"mapped in {(time.perf_counter() - start) * 1000:.1f} ms")
+    size = sum((folder / f"md5.{n}").stat().st_size for n in ("keys", "table")) / entries
+    for round_ in range(ROUNDS):
+        wall, cpu = time.perf_counter(), time.process_time()
+        assert hits(index, queries) == batch // 2, "a wrong answer"
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        print(
+            f"| ours, batch {round_ + 1} | {entries:,} | {size:.2f} B | {batch / cpu / 1e6:.2f} M/s of CPU | {batch / wall / 1e6:.2f} M/s of wall |",
+            flush=True,
+        )
+
+
+def strangers(count: int) -> NDArray[np.uint8]:
+    """Return digests that are in no set."""
+    return np.random.default_rng(5).integers(0, 256, (count, 16), dtype=np.uint8)
+
+
+def peak() -> int:
+    """Return the peak memory of this process in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+
+
+def bench_nsrl(records: int, folder: Path) -> None:
+    """Import, in the sandbox as `hashset add` does, one NSRL database."""
+    rds3(folder / "rds.db", records, 1)
+    gb = (folder / "rds.db").stat().st_size / 1e9
+    wall, cpu = time.perf_counter(), time.process_time()
+    report = import_set(Library(folder / "library"), folder / "rds.db", name="s", as_="known", reader=sandboxed_reader())
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    reader = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(f"NSRL RDS 3 of {records:,} records ({gb:.1f} GB): {wall:.0f} s, {report.records_read / wall:,.0f} records/s")
+    print(
+        f"writer {cpu:.0f} CPU s, peak {peak()} MiB; reader {reader.ru_utime + reader.ru_stime:.0f} CPU s, peak {reader.ru_maxrss >> 10} MiB"
+    )
 
 
 def bench_peers(keys: NDArray[np.uint8], queries: NDArray[np.uint8], want: int, best: float, folder: Path) -> None:
@@ -242,9 +303,15 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=1_000_000)
     parser.add_argument("--records", type=int, default=1_000_000)
     parser.add_argument("--width", type=int, choices=list(METHODS), default=16)
+    parser.add_argument("--large", type=int)
+    parser.add_argument("--nsrl", type=int)
+    parser.add_argument("--folder", type=Path, help="where the files lie meanwhile (a temporary folder below it)")
     args = parser.parse_args()
     print(f"{platform.machine()}, Python {platform.python_version()}, NumPy {np.__version__}, SQLite {sqlite3.sqlite_version}\n")
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=args.folder) as folder:
+        if args.large or args.nsrl:
+            bench_large(args.large, args.batch, Path(folder)) if args.large else bench_nsrl(args.nsrl, Path(folder))
+            return
         bench_lookups(args.entries, args.peers, args.batch, args.width, Path(folder))
     with tempfile.TemporaryDirectory() as folder:
         bench_import(args.records, Path(folder))
