@@ -120,7 +120,7 @@ def bench_large(entries: int, batch: int, folder: Path) -> None:
             count = entries * (byte + 1) // 256 - made_so_far
             keys = rng.integers(0, 256, (count, 16), dtype=np.uint8)
             keys[:, 0] = byte
-            asked.append(keys[: batch // 2 * (byte + 1) // 256 - batch // 2 * byte // 256])
+            asked.append(keys[: batch // 2 * (byte + 1) // 256 - batch // 2 * byte // 256].copy())
             numbers = np.arange(made_so_far, made_so_far + count).astype(">u8").view(np.uint8).reshape(-1, 8)
             made_so_far += count
             yield sort_rows(np.concatenate([keys, numbers], axis=1))

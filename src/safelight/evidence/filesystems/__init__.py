@@ -82,7 +82,7 @@ PARTS = tuple(
             "tsk",
             "tsk_accounts",
         ),
-        *("tsk_entry", "tsk_image", "tsk_orphans", "xfs_structures", "yal", "yal_formats"),
+        *("tsk_entry", "tsk_image", "tsk_orphans", "xfs_deleted", "xfs_folder", "xfs_groups", "xfs_structures", "yal", "yal_formats"),
     )
 )
 """Modules that the formats import when they open a volume."""

@@ -1,4 +1,4 @@
-"""XFS by libfsxfs; names that are not UTF-8, and the accounts, by our own parser of the structures."""
+"""XFS by libfsxfs; names that are not UTF-8, deleted files and the accounts, by our own parser of the structures."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ class Xfs:
         return head(volume, 0, 4) == b"XFSB"
 
     def open(self, volume: ByteSource) -> OpenFileSystem:
+        from safelight.evidence.filesystems.xfs_deleted import DeletedFiles
         from safelight.evidence.filesystems.xfs_structures import XfsVolume
         from safelight.evidence.filesystems.yal import YalFileSystem, YalHooks
 
@@ -40,4 +41,6 @@ class Xfs:
             tolerance = xfs.groups * 32 * xfs.block_size + xfs.blocks * xfs.block_size // 500
             return in_use, (xfs.blocks - xfs.free_blocks) * xfs.block_size, own, tolerance, problems
 
-        return YalFileSystem(volume, "xfs", YalHooks(raw_names=xfs.names, held=xfs.held, table=table, problems=problems))
+        gone = DeletedFiles(xfs, volume)
+        hooks = YalHooks(xfs.names, xfs.held, table, problems, removed=gone.names_in, orphans=gone.orphans, content=gone.content)
+        return YalFileSystem(volume, "xfs", hooks)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from safelight.evidence.filesystems.allocation import Pages
+from safelight.evidence.filesystems.xfs_folder import block_names
 from safelight.evidence.source import ByteSource, Unreadable
 
 MAX_FOLDER_BLOCKS = 1 << 20
@@ -17,7 +19,21 @@ LEAF_OFFSET = 32 << 30
 """Folder data end here, hashes follow (XFS_DIR2_LEAF_OFFSET)."""
 LARGE_COUNTS = 1 << 4
 """XFS_DIFLAG2_NREXT64 of di_flags2: the number of data extents stands in 64 bits at byte 24."""
-DATA_MAGICS = (b"XD2B", b"XD2D", b"XDB3", b"XDD3")
+
+
+class Extent(NamedTuple):
+    """A run of a file: its first block in the file, its first block on the volume as numbered there, blocks, whether never written."""
+
+    logical: int
+    block: int
+    blocks: int
+    unwritten: bool
+
+
+def extent(record: bytes) -> Extent:
+    """Take the 128 bits of an extent apart (chapter data extents)."""
+    value = int.from_bytes(record, "big")
+    return Extent(value >> 73 & ((1 << 54) - 1), value >> 21 & ((1 << 52) - 1), value & 0x1FFFFF, bool(value >> 127))
 
 
 class XfsVolume:
@@ -34,7 +50,7 @@ class XfsVolume:
         (self.root,) = struct.unpack_from(">Q", sb, 56)
         self.group_blocks: int
         self.group_blocks, self.groups, _, self.log_blocks = struct.unpack_from(">IIII", sb, 84)
-        self.version, _, self.inode_size, self.inodes_per_block = struct.unpack_from(">HHHH", sb, 100)
+        self.version, self.sector_size, self.inode_size, self.inodes_per_block = struct.unpack_from(">HHHH", sb, 100)
         self.inopb_log, self.group_log = sb[123], sb[124]
         self.inodes, self.free_inodes, self.free_blocks = struct.unpack_from(">QQQ", sb, 128)
         (log_start,) = struct.unpack_from(">Q", sb, 48)
@@ -42,12 +58,21 @@ class XfsVolume:
         self.folder_block = self.block_size << sb[192]
         incompat = struct.unpack_from(">I", sb, 216)[0] if self.version & 15 == 5 else 0
         features2 = struct.unpack_from(">I", sb, 200)[0] if self.version & 15 == 4 else 0
+        self.sparse_inodes = bool(incompat & 2)  # XFS_SB_FEAT_INCOMPAT_SPINODES
+        self.uuid = sb[32:48]
         self.has_filetype = bool(incompat & 1 or features2 & 0x200)
-        possible = 512 <= self.block_size <= 65536 and 256 <= self.inode_size <= 2048 and self.group_log <= 31 and self.inopb_log <= 8
+        possible = (
+            512 <= self.sector_size <= 32768
+            and 512 <= self.block_size <= 65536
+            and 256 <= self.inode_size <= 2048
+            and self.group_log <= 31
+            and self.inopb_log <= 8
+        )
         if not possible or sb[192] > 7 or not self.groups or self.groups > 1 << 24:
             raise Unreadable("corrupt", "the superblock contradicts itself")
 
-    def _read(self, offset: int, size: int) -> bytes:
+    def read(self, offset: int, size: int) -> bytes:
+        """Read exactly, through the page cache."""
         data = self.pages.read(offset, size)
         if len(data) != size:
             raise Unreadable("truncated", f"the volume ends before {offset + size}", offset, size)
@@ -60,7 +85,7 @@ class XfsVolume:
         group = number >> (self.inopb_log + self.group_log)
         if group >= self.groups or block >= self.group_blocks:
             raise Unreadable("corrupt", f"inode {number} lies outside the volume")
-        raw = self._read((group * self.group_blocks + block) * self.block_size + place * self.inode_size, self.inode_size)
+        raw = self.read((group * self.group_blocks + block) * self.block_size + place * self.inode_size, self.inode_size)
         if raw[:2] != b"IN":
             raise Unreadable("corrupt", f"inode {number} has no signature")
         return raw
@@ -72,20 +97,29 @@ class XfsVolume:
     def names(self, number: int) -> list[tuple[int, bytes]]:
         """Return (inode, name) of a folder."""
         raw = self.inode(number)
-        fork = 176 if raw[4] >= 3 else 100
-        size = (raw[82] * 8) or self.inode_size - fork
-        data = raw[fork : fork + size]
         if raw[5] == 1:
-            return list(self._short(data))
+            return list(self.short_names(raw))
         if raw[5] not in (2, 3):
             raise Unreadable("corrupt", f"folder {number} has format {raw[5]}")
         out: list[tuple[int, bytes]] = []
-        for start, count in self._extents(raw, data):
-            for at in range(start, start + count * self.block_size, self.folder_block):
-                out.extend(self._block(self._read(at, self.folder_block)))
+        for block in self.folder_blocks(raw):
+            out.extend((n.inode, n.name) for n in block_names(block, self.has_filetype) if n.live)
         return out
 
-    def _short(self, data: bytes) -> Iterator[tuple[int, bytes]]:
+    def fork(self, raw: bytes) -> bytes:
+        """Return the data fork of an inode."""
+        fork = 176 if raw[4] >= 3 else 100
+        return raw[fork : fork + ((raw[82] * 8) or self.inode_size - fork)]
+
+    def folder_blocks(self, raw: bytes) -> Iterator[bytes]:
+        """Yield the blocks with names of a folder that has some. Raise `Unreadable`."""
+        for start, count in self._folder_extents(raw):
+            for at in range(start, start + count * self.block_size, self.folder_block):
+                yield self.read(at, self.folder_block)
+
+    def short_names(self, raw: bytes) -> Iterator[tuple[int, bytes]]:
+        """Yield (inode, name) of a folder whose names stand in its inode."""
+        data = self.fork(raw)
         width = 8 if data[1] else 4
         count, at = data[0] if not data[1] else data[1], 2 + width
         for _ in range(count):
@@ -97,24 +131,29 @@ class XfsVolume:
             yield int.from_bytes(data[at : at + width], "big"), name
             at += width
 
-    def _extents(self, raw: bytes, data: bytes) -> Iterator[tuple[int, int]]:
-        """Yield (byte offset on the volume, blocks) of the data of a folder, without the hashes behind them."""
+    def extents(self, raw: bytes) -> Iterator[Extent]:
+        """Yield the extents of the data fork of an inode (format 2 or 3), by their place in the file. Raise `Unreadable`."""
+        data = self.fork(raw)
         (count,) = struct.unpack_from(">I", raw, 76)
         if raw[4] >= 3 and int.from_bytes(raw[120:128], "big") & LARGE_COUNTS:
             (count,) = struct.unpack_from(">Q", raw, 24)
         records = [data[i * 16 : i * 16 + 16] for i in range(min(count, len(data) // 16))] if raw[5] == 2 else self._tree(data)
-        total = 0
         for record in records:
             if len(record) < 16:
                 return
-            value = int.from_bytes(record, "big")
-            length, block, logical = value & 0x1FFFFF, value >> 21 & ((1 << 52) - 1), value >> 73 & ((1 << 54) - 1)
-            total += length
-            if logical * self.block_size >= LEAF_OFFSET or total > MAX_FOLDER_BLOCKS:
-                return
-            yield self._offset(block), length
+            yield extent(record)
 
-    def _offset(self, block: int) -> int:
+    def _folder_extents(self, raw: bytes) -> Iterator[tuple[int, int]]:
+        """Yield (byte offset on the volume, blocks) of the data of a folder, without the hashes behind them."""
+        total = 0
+        for x in self.extents(raw):
+            total += x.blocks
+            if x.logical * self.block_size >= LEAF_OFFSET or total > MAX_FOLDER_BLOCKS:
+                return
+            yield self.offset(x.block), x.blocks
+
+    def offset(self, block: int) -> int:
+        """Return the byte offset of a block as it is numbered in extents. Raise `Unreadable`."""
         group, inside = block >> self.group_log, block & ((1 << self.group_log) - 1)
         if group >= self.groups:
             raise Unreadable("corrupt", "a block lies outside the volume")
@@ -130,7 +169,7 @@ class XfsVolume:
         for _ in range(MAX_FOLDER_BLOCKS):
             if not todo:
                 return
-            block = self._read(self._offset(todo.pop()), self.block_size)
+            block = self.read(self.offset(todo.pop()), self.block_size)
             header = 72 if block[:4] == b"BMA3" else 24
             level, count = struct.unpack_from(">HH", block, 4)
             if block[:4] not in (b"BMAP", b"BMA3") or count > (self.block_size - header) // 16:
@@ -140,23 +179,3 @@ class XfsVolume:
             else:
                 room = (self.block_size - header) // 16
                 todo += [int(struct.unpack_from(">Q", block, header + room * 8 + i * 8)[0]) for i in range(count)][::-1]
-
-    def _block(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        magic = data[:4]
-        if magic not in DATA_MAGICS:
-            raise Unreadable("corrupt", "a block of a folder has no signature")
-        at, end = (64 if magic[3:] == b"3" else 16), len(data)
-        if magic in (b"XD2B", b"XDB3"):  # one block: hashes at its end, counted in the last 8 bytes
-            end -= 8 + min(struct.unpack_from(">I", data, len(data) - 8)[0], len(data) // 8) * 8
-        while at + 16 <= end:
-            if data[at : at + 2] == b"\xff\xff":
-                length = int.from_bytes(data[at + 2 : at + 4], "big")
-                if length < 8 or length % 8:
-                    return
-                at += length
-                continue
-            inode, length = struct.unpack_from(">QB", data, at)
-            name = data[at + 9 : at + 9 + length]
-            if name not in (b".", b".."):
-                yield inode, name
-            at += (9 + length + self.has_filetype + 2 + 7) & ~7

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any, NamedTuple
 
 from safelight.evidence.bytesource import FileObject, MemorySource
@@ -63,12 +64,16 @@ class _Frame(NamedTuple):
 
 
 class YalHooks(NamedTuple):
-    """What a format adds: raw names of a folder where the library has none, allocated bytes of a record, the closing accounts."""
+    """What a format adds: raw names of a folder where the library has none, allocated bytes of a record, the closing accounts; removed
+    names of a folder (its record, its path), orphans after the walk, and the content of both by their own addresses."""
 
     raw_names: Callable[[int], list[tuple[int, bytes]]] | None = None
     held: Callable[[int], int] | None = None
     table: Callable[[int, int], tuple[int | None, int | None, int | None, int, list[Problem]]] | None = None
     problems: tuple[Problem, ...] = ()
+    removed: Callable[[int, bytes], Iterator[Entry | Problem]] | None = None
+    orphans: Callable[[], Iterator[Entry | Problem]] | None = None
+    content: Callable[[str], ByteSource] | None = None
 
 
 class YalFileSystem:
@@ -99,6 +104,8 @@ class YalFileSystem:
     def content(self, address: str) -> ByteSource:
         if self.name == "exfat":
             return self._by_places(address)
+        if self._hooks.content is not None and not address[:1].isdecimal():
+            return self._hooks.content(address)
         parts = address.split("-")
         stream = int(parts.pop()[1:]) if parts[-1][:1] == "s" and parts[-1][1:].isdecimal() else None
         if not all(p.isdecimal() and len(p) < 20 for p in parts) or len(parts) != (2 if self.name == "apfs" else 1):
@@ -134,11 +141,13 @@ class YalFileSystem:
         """Yield every entry, folders before what is in them, then what does not add up."""
         yield from self._hooks.problems
         yield from self._format.problems
-        walk = covered = records = 0
+        walk = covered = records = deleted = orphans = 0
         seen: set[tuple[int, int]] = set()
-        for x in self._walk():
+        for x in chain(self._walk(), self._hooks.orphans() if self._hooks.orphans is not None else ()):
             if isinstance(x, Entry):
-                walk += 1
+                walk += x.state == "live"
+                orphans += x.state == "orphan"
+                deleted += x.state in ("deleted", "overwritten")
                 key = (int(x.address.split("-")[0]), int(x.address.split("-")[-1])) if x.address.replace("-", "").isdecimal() else None
                 if key is not None and key not in seen:
                     seen.add(key)
@@ -158,7 +167,13 @@ class YalFileSystem:
                     words = f"the volume says {allocated} bytes are in use, entries and structures cover {covered} (tolerance {tolerance})"
                     yield Problem("accounts", words)
         self._accounts = Accounts(
-            entries_walk=walk, entries_table=in_use, bytes_allocated=allocated, bytes_covered=covered or None, readers=(self.reader,)
+            entries_walk=walk,
+            entries_table=in_use,
+            deleted=deleted,
+            orphans=orphans,
+            bytes_allocated=allocated,
+            bytes_covered=covered or None,
+            readers=(self.reader,),
         )
 
     def _walk(self) -> Iterator[Entry | Problem]:
@@ -175,6 +190,8 @@ class YalFileSystem:
             try:
                 place, name, sub, problems = next(frame.names)
             except StopIteration:
+                if self._hooks.removed is not None:
+                    yield from self._hooks.removed(frame.number, frame.prefix)
                 on_path.discard((frame.volume, frame.number))
                 stack.pop()
                 continue
