@@ -10,8 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from images import blank, content, mounted, run
-from kits.filesystem_kit import Listing, listing, read
+import images
+from images import blank, content, interleave, mounted, run
+from kits.filesystem_kit import FileSource, Listing, listing, read
+from safelight.evidence.filesystems.walked import Hooks
+from safelight.evidence.filesystems.xfs_structures import XfsVolume
+from safelight.evidence.filesystems.xfs_walk import XfsInodes
 from safelight.evidence.source import Entry
 
 FORMS = {
@@ -38,14 +42,10 @@ def _made(image: Path, *options: str) -> None:
             _write(many, f"picture number {i:03}.jpg", 1000 + 1777 * i, i)
         for i in range(3):
             _write(short, f"s{i}", 20_000, 100 + i)
-        pieces = [(many / f"piece {i}.bin").open("wb", buffering=0) for i in range(2)]
-        for k in range(5):
-            for i, f in enumerate(pieces):
-                f.write(content(200 + 10 * i + k, 8192))
-                os.fsync(f.fileno())
-        for f in pieces:
-            f.write(LAST)
-            f.close()
+        interleave([many / f"piece {i}.bin" for i in range(2)], 5, 8192, 200, 10)
+        for i in range(2):
+            with (many / f"piece {i}.bin").open("ab") as f:
+                f.write(LAST)
         inner = many / "inner folder"
         inner.mkdir()
         for i in range(70):
@@ -115,6 +115,110 @@ def test_nothing_live_is_lost(image: Path) -> None:
         os.fsdecode(e.path) for e in found.entries if e.state == "live" and e.type == "file"
     }
     assert [] == found.problems
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Iterator[Path]:
+    """A volume as mkfs.xfs makes it, from which files were deleted; to be damaged."""
+    _made(tmp_path / "x.img")
+    yield tmp_path / "x.img"
+    (tmp_path / "x.img").unlink()
+
+
+def _tree_of_inodes(image: Path) -> int:
+    """Return where the root of the first group's tree of inodes lies."""
+    with image.open("rb") as f:
+        block_size = int.from_bytes(f.read(8)[4:], "big")
+        f.seek(2 * 512 + 20)
+        return int.from_bytes(f.read(4), "big") * block_size
+
+
+def _overwrite(image: Path, at: int, data: bytes) -> None:
+    with image.open("r+b") as f:
+        f.seek(at)
+        f.write(data)
+
+
+def test_a_volume_with_a_new_identifier(plain: Path) -> None:
+    """A volume that was given another identifier (a clone): its deleted files are found as before."""
+    truth, before = _truth(plain), _gone(listing(plain))
+    run("xfs_admin", "-U", "generate", plain)
+    found = listing(plain)
+    assert ["second-reader"] == [p.kind for p in found.problems]
+    assert {n: e.size for n, e in before.items()} == {n: e.size for n, e in _gone(found).items()}
+    assert truth["short/s1"][0] in {_md5(found, e.address) for e in _gone(found).values() if e.state == "orphan"}
+
+
+@pytest.mark.parametrize("damage", ["signature", "loop", "leaves the group"])
+def test_a_damaged_tree_of_inodes_costs_no_neighbour(plain: Path, damage: str) -> None:
+    """A tree of inodes that has no signature, does not end, or leaves its group: a problem; live files and other lists are complete."""
+    before = sorted(e.path for e in listing(plain).entries if e.state == "live")
+    root = _tree_of_inodes(plain)
+    change = {"signature": (0, b"XXXX"), "loop": (12, (root // 4096).to_bytes(4, "big")), "leaves the group": (12, b"\x7f\xff\xff\xff")}
+    _overwrite(plain, root + change[damage][0], change[damage][1])
+    found = listing(plain)
+    assert before == sorted(e.path for e in found.entries if e.state == "live")
+    assert {"corrupt"} <= {p.kind for p in found.problems} <= {"corrupt", "second-reader"}
+
+
+def test_an_impossible_size_is_no_size(plain: Path) -> None:
+    """A freed inode that claims a first extent far behind the volume, or the last one of it: nothing is read from there, others come."""
+    truth, before = _truth(plain), listing(plain)
+    (orphan,) = [e for e in _gone(before).values() if e.state == "orphan"]
+    volume = XfsVolume(FileSource(plain))
+    number = int(orphan.address.removeprefix("free-"))
+    raw = volume.inode(number)
+    with plain.open("rb") as f:
+        place = f.read().index(raw)
+    _overwrite(plain, place + 176 + 16, ((1 << 40) << 73 | 5 << 21 | 3).to_bytes(16, "big"))
+    found = listing(plain)
+    assert truth["short/s1"][0] in {_md5(found, e.address) for e in _gone(found).values() if e.state == "orphan"}
+    _overwrite(plain, place + 176, (((1 << 51) - 1) << 21 | 9).to_bytes(16, "big"))
+    assert [] == [e for e in _gone(listing(plain)).values() if e.state == "orphan"]
+
+
+def test_a_truncated_volume_keeps_what_is_before_the_end(plain: Path) -> None:
+    """A volume cut in its middle: names and orphans of the first half come out, what is missing is a problem."""
+    truth = _truth(plain)
+    os.truncate(plain, plain.stat().st_size // 2)
+    found = listing(plain)
+    gone = _gone(found)
+    assert "truncated" in {p.kind for p in found.problems}
+    assert truth["many/picture number 017.jpg"][0] == _md5(found, gone["many/picture number 017.jpg"].address)
+
+
+def _readers_differ(image: Path) -> list[str]:
+    """Return where our own walk and libfsxfs differ: paths, types, sizes, times, blocks, links, bytes."""
+    first, source = listing(image), FileSource(image)
+    xfs = XfsVolume(source)
+    second = XfsInodes(xfs, source, Hooks())
+    entries = [e for e in second.entries() if isinstance(e, Entry)]
+    facts = ("address", "path", "type", "size", "allocated", "mtime", "atime", "ctime", "btime", "link", "has_content")
+    live = [e for e in first.entries if e.state == "live"]
+    ours, theirs = ({tuple(getattr(e, f) for f in facts) for e in each} for each in (entries, live))
+    bytes_differ = [e.path for e in entries if e.has_content and _md5(first, e.address) != hashlib.md5(read(second, e.address)).hexdigest()]
+    return [repr(x) for x in (*sorted(ours ^ theirs), *bytes_differ)] if len(entries) == len(live) else [f"{len(entries)} {len(live)}"]
+
+
+def test_the_second_reader_equals_the_first(image: Path) -> None:
+    """Our own walk gives what libfsxfs gives."""
+    assert [] == _readers_differ(image)
+
+
+def test_the_second_reader_equals_the_first_on_odd_names() -> None:
+    """The same on a tree with names that are not UTF-8, links, deep folders, empty and large files."""
+    assert [] == _readers_differ(images.xfs())
+
+
+def test_a_deleted_folder_comes_back_with_its_files(plain: Path) -> None:
+    """A folder that was deleted with 70 files in it: it, and each file below it by its name and byte for byte."""
+    with mounted(plain, "xfs") as point:
+        shutil.rmtree(point / "many/inner folder")
+    truth, found = _truth(plain), listing(plain)
+    gone = _gone(found)
+    inside = {n: truth[n][0] for n in truth if n.startswith("many/inner folder/")}
+    assert ("directory", "deleted") == (gone["many/inner folder"].type, gone["many/inner folder"].state)
+    assert (70, inside) == (len(inside), {n: _md5(found, e.address) for n, e in gone.items() if n.startswith("many/inner folder/")})
 
 
 @pytest.fixture(scope="module")

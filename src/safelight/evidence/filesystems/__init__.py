@@ -82,7 +82,8 @@ PARTS = tuple(
             "tsk",
             "tsk_accounts",
         ),
-        *("tsk_entry", "tsk_image", "tsk_orphans", "xfs_deleted", "xfs_folder", "xfs_groups", "xfs_structures", "yal", "yal_formats"),
+        *("tsk_entry", "tsk_image", "tsk_orphans", "yal", "yal_formats"),
+        *("xfs_deleted", "xfs_folder", "xfs_groups", "xfs_remains", "xfs_structures", "xfs_walk", "walked"),
     )
 )
 """Modules that the formats import when they open a volume."""

@@ -28,8 +28,10 @@ class SecondReader:
         return self._inner.content(address)
 
 
-def open_by(volume: ByteSource, first: Opener, second: Opener | None) -> OpenFileSystem:
-    """Try both; when both fail the error of the first is raised."""
+def open_by(
+    volume: ByteSource, first: Opener, second: Opener | None, gap: str = "the second reader has no deleted entries"
+) -> OpenFileSystem:
+    """Try both; when both fail the error of the first is raised. `gap`: what the second reader does not give."""
     try:
         return first(volume)
     except Unreadable as e:
@@ -39,7 +41,7 @@ def open_by(volume: ByteSource, first: Opener, second: Opener | None) -> OpenFil
             inner = second(volume)
         except Unreadable:
             raise e from None
-        return SecondReader(inner, f"the first reader could not open the volume ({e}); the second reader has no deleted entries")
+        return SecondReader(inner, f"the first reader could not open the volume ({e}); {gap}")
 
 
 def head(volume: ByteSource, offset: int, size: int) -> bytes:

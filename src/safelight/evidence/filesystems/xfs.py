@@ -1,11 +1,12 @@
-"""XFS by libfsxfs; names that are not UTF-8, deleted files and the accounts, by our own parser of the structures."""
+"""XFS by libfsxfs, else by our own parser; names that are not UTF-8, deleted files and the accounts, by our own parser of the structures."""
 
 from __future__ import annotations
 
-from safelight.evidence.filesystems.first_second import head
+from safelight.evidence.filesystems.first_second import head, open_by
 from safelight.evidence.source import ByteSource, OpenFileSystem
 from safelight.problems import Problem
 
+GAP = "the second reader lists all that it can reach from the root folder"
 SPECIAL_INODES = 3  # the root folder, and the bitmap and summary of the real-time section, which have no name
 
 
@@ -18,9 +19,11 @@ class Xfs:
         return head(volume, 0, 4) == b"XFSB"
 
     def open(self, volume: ByteSource) -> OpenFileSystem:
+        from safelight.evidence.filesystems.walked import Hooks
         from safelight.evidence.filesystems.xfs_deleted import DeletedFiles
         from safelight.evidence.filesystems.xfs_structures import XfsVolume
-        from safelight.evidence.filesystems.yal import YalFileSystem, YalHooks
+        from safelight.evidence.filesystems.xfs_walk import XfsInodes
+        from safelight.evidence.filesystems.yal import YalFileSystem
 
         xfs = XfsVolume(volume)
 
@@ -42,5 +45,5 @@ class Xfs:
             return in_use, (xfs.blocks - xfs.free_blocks) * xfs.block_size, own, tolerance, problems
 
         gone = DeletedFiles(xfs, volume)
-        hooks = YalHooks(xfs.names, xfs.held, table, problems, removed=gone.names_in, orphans=gone.orphans, content=gone.content)
-        return YalFileSystem(volume, "xfs", hooks)
+        hooks = Hooks(xfs.names, xfs.held, table, problems, removed=gone.names_in, orphans=gone.orphans, content=gone.content)
+        return open_by(volume, lambda v: YalFileSystem(v, "xfs", hooks), lambda v: XfsInodes(xfs, v, hooks), GAP)

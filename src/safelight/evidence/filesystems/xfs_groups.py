@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 CHUNK = 64
 """Inodes of one record of the inode tree."""
-KEPT = 8
-"""Groups whose trees are held."""
-MAX_LEAVES = 1 << 18
+KEPT = 2
+"""Groups whose trees are held; a file seldom leaves its group."""
+MAX_LEAVES = 1 << 14
+"""Leaves of one tree: 264 million inodes, or 8 million runs of free blocks, with blocks of 4 KiB."""
 UNLINKED_BUCKETS = 64
 NONE = 0xFFFFFFFF
 MAX_UNLINKED = 1 << 20
@@ -104,8 +105,7 @@ class Groups:
             rows = np.concatenate([np.zeros((0, 16), np.uint8), *self._leaves(group, root, level, (b"IABT", b"IAB3"), 16, 4)])
             start = _column(rows, 0, ">u4")
             holes = _column(rows, 4, ">u2") if self._xfs.sparse_inodes else np.zeros(len(rows), ">u2")
-            absent = np.array([_spread(int(h)) for h in holes], np.uint64)
-            held = Chunks(start.astype(np.uint32), _column(rows, 8, ">u8").astype(np.uint64), absent)
+            held = Chunks(start.astype(np.uint32), _column(rows, 8, ">u8").astype(np.uint64), _spread(holes))
             _keep(self._chunks, group, held)
         return held
 
@@ -131,11 +131,11 @@ class Groups:
     def _leaves(self, group: int, root: int, level: int, magics: tuple[bytes, bytes], width: int, key: int) -> Iterator[NDArray[np.uint8]]:
         """Yield the records of each leaf of a short-form tree, from left to right by the links between leaves."""
         size = self._xfs.block_size
-        block, steps = root, 0
+        block, seen = root, set[int]()
         while block != NONE:
-            steps += 1
-            if steps > MAX_LEAVES or not 0 <= level <= 8:
+            if block in seen or len(seen) >= MAX_LEAVES or not 0 < level <= 8:
                 raise Unreadable("corrupt", f"a tree of allocation group {group} does not end")
+            seen.add(block)
             if block >= self._xfs.group_blocks:
                 raise Unreadable("corrupt", f"a tree of allocation group {group} leaves the group")
             data = self._xfs.read((group * self._xfs.group_blocks + block) * size, size)
@@ -156,9 +156,12 @@ def _column(rows: NDArray[np.uint8], at: int, kind: str) -> NDArray[np.uint64]:
     return column
 
 
-def _spread(holes: int) -> int:
-    """Turn the 16 bits of a sparse record (one for four inodes) into 64."""
-    return sum(0xF << 4 * bit for bit in range(16) if holes >> bit & 1)
+def _spread(holes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Turn the 16 bits of each sparse record (one for four inodes) into 64."""
+    out, four = np.zeros(len(holes), np.uint64), np.uint64(0xF)
+    for bit in range(16):
+        out |= ((holes.astype(np.uint64) >> np.uint64(bit)) & np.uint64(1)) * (four << np.uint64(4 * bit))
+    return out
 
 
 def _keep(held: OrderedDict[int, T], group: int, value: T) -> None:

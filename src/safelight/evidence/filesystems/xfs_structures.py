@@ -59,7 +59,8 @@ class XfsVolume:
         incompat = struct.unpack_from(">I", sb, 216)[0] if self.version & 15 == 5 else 0
         features2 = struct.unpack_from(">I", sb, 200)[0] if self.version & 15 == 4 else 0
         self.sparse_inodes = bool(incompat & 2)  # XFS_SB_FEAT_INCOMPAT_SPINODES
-        self.uuid = sb[32:48]
+        self.label = sb[108:120].split(b"\0")[0].decode("utf-8", "replace")
+        self.uuid = sb[248:264] if incompat & 4 else sb[32:48]  # META_UUID: the volume got another one, its records keep the first
         self.has_filetype = bool(incompat & 1 or features2 & 0x200)
         possible = (
             512 <= self.sector_size <= 32768
@@ -95,16 +96,19 @@ class XfsVolume:
         return int(struct.unpack_from(">Q", self.inode(number), 64)[0]) * self.block_size
 
     def names(self, number: int) -> list[tuple[int, bytes]]:
-        """Return (inode, name) of a folder."""
+        """Return (inode, name) of a folder. Raise `Unreadable`."""
+        return list(self.each_name(number))
+
+    def each_name(self, number: int) -> Iterator[tuple[int, bytes]]:
+        """Yield (inode, name) of a folder. Raise `Unreadable`."""
         raw = self.inode(number)
         if raw[5] == 1:
-            return list(self.short_names(raw))
+            yield from self.short_names(raw)
+            return
         if raw[5] not in (2, 3):
             raise Unreadable("corrupt", f"folder {number} has format {raw[5]}")
-        out: list[tuple[int, bytes]] = []
         for block in self.folder_blocks(raw):
-            out.extend((n.inode, n.name) for n in block_names(block, self.has_filetype) if n.live)
-        return out
+            yield from ((n.inode, n.name) for n in block_names(block, self.has_filetype) if n.live)
 
     def fork(self, raw: bytes) -> bytes:
         """Return the data fork of an inode."""

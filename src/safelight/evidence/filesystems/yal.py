@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from itertools import chain
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from safelight.evidence.bytesource import FileObject, MemorySource
 from safelight.evidence.filesystems.tsk_image import LIBRARY_ERRORS
+from safelight.evidence.filesystems.walked import Hooks, WalkedFileSystem
 from safelight.evidence.filesystems.yal_formats import YalFormat, attribute, open_format
-from safelight.evidence.source import Accounts, ByteSource, Entry, Unreadable
+from safelight.evidence.source import ByteSource, Entry, Unreadable
 from safelight.problems import Problem
 
 MAX_DEPTH = 1024
@@ -63,29 +63,15 @@ class _Frame(NamedTuple):
     chain: str = ""  # exFAT: the places in the folders that lead here
 
 
-class YalHooks(NamedTuple):
-    """What a format adds: raw names of a folder where the library has none, allocated bytes of a record, the closing accounts; removed
-    names of a folder (its record, its path), orphans after the walk, and the content of both by their own addresses."""
-
-    raw_names: Callable[[int], list[tuple[int, bytes]]] | None = None
-    held: Callable[[int], int] | None = None
-    table: Callable[[int, int], tuple[int | None, int | None, int | None, int, list[Problem]]] | None = None
-    problems: tuple[Problem, ...] = ()
-    removed: Callable[[int, bytes], Iterator[Entry | Problem]] | None = None
-    orphans: Callable[[], Iterator[Entry | Problem]] | None = None
-    content: Callable[[str], ByteSource] | None = None
-
-
-class YalFileSystem:
+class YalFileSystem(WalkedFileSystem):
     """An opened volume; see `OpenFileSystem`.
 
     Addresses are record numbers (APFS: volume-number; exFAT: places in folders), with `-sN` for the N-th alternate stream.
     """
 
-    def __init__(self, volume: ByteSource, name: str, hooks: YalHooks | None = None) -> None:
-        self.reader = {"fat": "libfsfat", "exfat": "libfsfat", "hfs+": "libfshfs"}.get(name, f"libfs{name}")
+    def __init__(self, volume: ByteSource, name: str, hooks: Hooks | None = None) -> None:
+        reader = {"fat": "libfsfat", "exfat": "libfsfat", "hfs+": "libfshfs"}.get(name, f"libfs{name}")
         self._file = FileObject(volume)
-        self._hooks = hooks or YalHooks()
         try:
             self._format: YalFormat = open_format(name, self._file)
             self._roots = self._format.roots()
@@ -93,13 +79,7 @@ class YalFileSystem:
             raise failure(self._file, e) from e
         if not self._roots and not self._format.problems:
             raise Unreadable("corrupt", f"the {name} volume has no root folder")
-        self.name, self.label = name, self._format.label
-        self._accounts: Accounts | None = None
-
-    def accounts(self) -> Accounts:
-        if self._accounts is None:
-            raise RuntimeError("accounts are known after the entries were exhausted")
-        return self._accounts
+        super().__init__(name, self._format.label, reader, hooks or Hooks(), self._format.problems)
 
     def content(self, address: str) -> ByteSource:
         if self.name == "exfat":
@@ -136,45 +116,6 @@ class YalFileSystem:
             return YalContent(self._file, entry, int(entry.get_size()))
         except LIBRARY_ERRORS as e:
             raise failure(self._file, e) from e
-
-    def entries(self) -> Iterator[Entry | Problem]:
-        """Yield every entry, folders before what is in them, then what does not add up."""
-        yield from self._hooks.problems
-        yield from self._format.problems
-        walk = covered = records = deleted = orphans = 0
-        seen: set[tuple[int, int]] = set()
-        for x in chain(self._walk(), self._hooks.orphans() if self._hooks.orphans is not None else ()):
-            if isinstance(x, Entry):
-                walk += x.state == "live"
-                orphans += x.state == "orphan"
-                deleted += x.state in ("deleted", "overwritten")
-                key = (int(x.address.split("-")[0]), int(x.address.split("-")[-1])) if x.address.replace("-", "").isdecimal() else None
-                if key is not None and key not in seen:
-                    seen.add(key)
-                    records += 1
-                    covered += x.allocated or 0
-            yield x
-        in_use = allocated = None
-        if self._hooks.table is not None:
-            try:
-                in_use, allocated, own, tolerance, problems = self._hooks.table(records, covered)
-            except Unreadable as e:
-                yield Problem(e.kind, f"the accounts of the volume cannot be read: {e}", "", False)
-            else:
-                yield from problems
-                covered += own or 0
-                if allocated is not None and abs(allocated - covered) > tolerance:
-                    words = f"the volume says {allocated} bytes are in use, entries and structures cover {covered} (tolerance {tolerance})"
-                    yield Problem("accounts", words)
-        self._accounts = Accounts(
-            entries_walk=walk,
-            entries_table=in_use,
-            deleted=deleted,
-            orphans=orphans,
-            bytes_allocated=allocated,
-            bytes_covered=covered or None,
-            readers=(self.reader,),
-        )
 
     def _walk(self) -> Iterator[Entry | Problem]:
         stack = [
