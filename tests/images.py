@@ -63,6 +63,17 @@ def content(seed: int, size: int) -> bytes:
     return random.Random(seed).randbytes(size)
 
 
+def interleave(paths: list[Path], rounds: int, size: int, seed: int, apart: int) -> None:
+    """Write files in turns, each turn to the disk at once, so that each gets many fragments."""
+    files = [path.open("wb", buffering=0) for path in paths]
+    for k in range(rounds):
+        for i, f in enumerate(files):
+            f.write(content(seed + apart * i + k, size))
+            os.fsync(f.fileno())
+    for f in files:
+        f.close()
+
+
 def tree(folder: Path, posix: bool = True) -> None:
     """Write the tree with odd names and sizes; `posix` adds what only a POSIX file system can hold."""
     for name in ("sizes", "names", "text", "del/sub", "many", "deep/a/b/c/d"):
@@ -252,13 +263,7 @@ def ntfs(image: Path) -> None:
         os.setxattr(host, "user.second", b"the second stream")
         os.setxattr(host, "user.big", content(602, 30_000))
         os.setxattr(point / "many", "user.onfolder", b"stream of a folder")
-        pieces = [(point / f"frag{i}").open("wb", buffering=0) for i in range(3)]
-        for k in range(40):
-            for i, f in enumerate(pieces):
-                f.write(content(1000 + 100 * i + k, 4096))
-                os.fsync(f.fileno())
-        for f in pieces:
-            f.close()
+        interleave([point / f"frag{i}" for i in range(3)], 40, 4096, 1000, 100)
         delete_some(point)
 
 
