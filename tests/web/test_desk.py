@@ -314,6 +314,7 @@ def test_two_tabs(desk_page: tuple[Any, Any, Any]) -> None:
 def test_all_by_keyboard(desk_page: tuple[Any, Any, Any]) -> None:
     """Without a mouse: filter by a facet, open an item, look, decide, come back, and reach every page by Tab and Enter."""
     desk, page, _ = desk_page
+    page.locator(".value input").first.wait_for()  # the counts come after the list
     page.keyboard.press("/")
     page.keyboard.press("Tab")
     page.keyboard.press("Tab")
@@ -321,6 +322,7 @@ def test_all_by_keyboard(desk_page: tuple[Any, Any, Any]) -> None:
         if page.evaluate("document.activeElement.type === 'checkbox'"):
             break
         page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.type === 'checkbox'")
     page.keyboard.press("Space")
     until(page, "location.hash.includes('=image')")
     assert desk.reveals == []
