@@ -1,6 +1,6 @@
 """Nothing gets out of a worker: each line is an attempt from inside, behind the same walls as a real worker, and none succeeds.
 
-The attempts run with the walls of `sandbox/parent.py` and the limits and filter of `sandbox/child.py`, as the user of the test and,
+The attempts run with the walls of `sandbox/walls.py` and the limits and filter of `sandbox/child.py`, as the user of the test and,
 where that is root, as nobody too. An attempt may be refused or may kill the worker; it must not print `ESCAPED`.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from safelight.sandbox import parent
+from safelight.sandbox import parent, walls
 
 PRELUDE = """
 import ctypes, os, socket, struct, sys, signal, resource, mmap, time
@@ -117,9 +117,9 @@ ATTEMPTS = {
 
 def behind_walls(code: str, as_nobody: bool) -> tuple[int, str]:
     """Run Python behind the walls of a worker; return its exit code and what it printed."""
-    fd = parent._filter_fd()
+    fd = walls.filter_fd()
     try:
-        line = parent.command(["-c", code], fd)
+        line = walls.command(["-c", code], fd)
         if as_nobody:
             line = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--", *line]
         done = subprocess.run(line, pass_fds=[fd], capture_output=True, timeout=60, stdin=subprocess.DEVNULL)

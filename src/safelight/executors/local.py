@@ -17,7 +17,8 @@ import msgspec
 
 from safelight.executors import ShardFailed
 from safelight.executors.task import run_job
-from safelight.extract.shard import ShardDone, ShardJob, close_worker
+from safelight.extract.shard import ShardDone, ShardJob, close_worker, profile_of
+from safelight.sandbox import template
 
 ATTEMPTS = 3
 """Children that may die on a job before it is given up. Parsers do not run in them: their death is taken inside the job."""
@@ -34,7 +35,8 @@ class Inline:
     """Runs the jobs in this process, one after the other."""
 
     def prepare(self, only: str, walls: bool) -> None:
-        """Nothing is to be started: the worker starts with the first job."""
+        """Start the template: the listing takes its worker from it too."""
+        template.share(profile_of(only), walls)
 
     def run(self, jobs: Sequence[ShardJob]) -> Iterator[ShardDone | ShardFailed]:
         for job in jobs:
@@ -42,12 +44,23 @@ class Inline:
 
     def close(self) -> None:
         close_worker()
+        template.unshare()
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """What children are told at their start: what to extract, whether behind walls, and the control socket of the shared template."""
+
+    only: str
+    walls: bool
+    control: int
 
 
 class _Child:
-    def __init__(self, *prepared: str) -> None:
+    def __init__(self, prepared: Prepared | None) -> None:
+        words = [prepared.only, "walls" if prepared.walls else "no-walls", str(prepared.control)] if prepared else []
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "safelight.executors.child", *prepared],
+            [sys.executable, "-m", "safelight.executors.child", *words],
+            pass_fds=[prepared.control] if prepared else [],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
@@ -86,10 +99,13 @@ class LocalPool:
     def __init__(self, workers: int) -> None:
         self.workers = workers
         self._children: list[_Child] = []
+        self._prepared: Prepared | None = None
 
     def prepare(self, only: str, walls: bool) -> None:
+        """Start the template and the children: they load while the listing goes on."""
+        self._prepared = Prepared(only, walls, template.share(profile_of(only), walls))
         while len(self._children) < self.workers:
-            self._children.append(_Child(only, "walls" if walls else "no-walls"))
+            self._children.append(_Child(self._prepared))
 
     def run(self, jobs: Sequence[ShardJob]) -> Iterator[ShardDone | ShardFailed]:
         waiting = deque((job, 1) for job in jobs)
@@ -97,7 +113,7 @@ class LocalPool:
         try:
             with selectors.DefaultSelector() as selector:
                 while len(self._children) < min(self.workers, len(jobs)):
-                    self._children.append(_Child())
+                    self._children.append(_Child(self._prepared))
                 for child in self._children:
                     self._give(child, selector, waiting)
                 while any(c.job for c in self._children):
@@ -130,10 +146,12 @@ class LocalPool:
             waiting.appendleft((job, attempt + 1))
         elif job is not None:
             yield ShardFailed(job, "failed", f"{ATTEMPTS} worker processes were killed on this shard")
-        self._children.append(_Child())
+        self._children.append(_Child(self._prepared))
         self._give(self._children[-1], selector, waiting)
 
     def close(self) -> None:
         children, self._children = self._children, []
         for child in children:
             child.end()
+        self._prepared = None
+        template.unshare()

@@ -65,6 +65,11 @@ class ShardDone(msgspec.Struct, frozen=True):
     counts: dict[str, int]
 
 
+def profile_of(only: str) -> str:
+    """Return the profile of the sandbox for what is to be extracted."""
+    return "digests" if only == "digests" else "full"
+
+
 class Worker:
     """The sandbox that this process keeps, and the exhibit that is open in it."""
 
@@ -93,7 +98,7 @@ class Worker:
     def prepare(self, only: str, walls: bool) -> Sandbox:
         """Return the worker; start one where there is none."""
         if self._sandbox is None:
-            self._sandbox = Sandbox("digests" if only == "digests" else "full", walls)
+            self._sandbox = Sandbox(profile_of(only), walls)
             self._kind, self._open, self._items = (only, walls), "", 0
         return self._sandbox
 

@@ -1,8 +1,8 @@
-"""The main loop of a worker, inside the sandbox: import everything, close the walls, answer requests until the end.
+"""The main loop of a worker, inside the sandbox: import everything, fork, close the walls, answer requests until the end.
 
-Started as `python -m safelight.sandbox.child SOCKET PROFILE`. What evidence causes leaves as a problem; what is left over
-(a crash, a limit) ends this process, and the parent says so. Profiles load no more than they need: `full`, `digests`,
-`hashset` (and `hashset-file`, which may open the one file that was bound for it).
+Started as `python -m safelight.sandbox.child CONTROL PROFILE`; `forker.py` makes a worker for each request on the control socket. What
+evidence causes leaves as a problem; what is left over (a crash, a limit) ends the worker, and the parent says so. Profiles load no more
+than they need: `full`, `digests`, `hashset` (and `hashset-file`, which may open the one file that was bound for it).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import sys
 import time
 from typing import Any
 
-from safelight.sandbox import limits, protocol, seccomp
+from safelight.sandbox import forker, limits, protocol, seccomp
 
 BATCH = 256
 """Entries in one `Listed` frame."""
@@ -33,12 +33,18 @@ CODECS = "ascii cp437 cp850 cp932 cp1251 cp1252 idna latin-1 mac-roman raw-unico
 
 
 def main(arguments: list[str]) -> int:
-    """Serve one parent. Returns 0 at the end of its requests."""
+    """Fork workers as long as somebody may ask for one; in a worker, serve its parent. Returns 0 at the end of the requests."""
     os.environ["TZ"] = "UTC"
     time.tzset()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to end
     number, profile = int(arguments[0]), arguments[1]
-    channel = protocol.Channel(socket.socket(fileno=number), protocol.Request, takes_descriptors=True)
     warm_up(profile)
+    gc.collect()
+    gc.freeze()  # what is shared with the workers stays shared
+    mine = forker.fork_workers(socket.socket(fileno=number))
+    if mine is None:
+        return 0
+    channel = protocol.Channel(mine, protocol.Request, takes_descriptors=True)
     enter(profile)
     channel.send(protocol.Ready())
     worker = Worker(channel)
@@ -70,13 +76,10 @@ def warm_up(profile: str) -> None:
 
 def enter(profile: str) -> None:
     """Close the walls of this process, for good: limits, then the second filter."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to end
     silence = os.open(os.devnull, os.O_WRONLY)  # libraries print about evidence; a full pipe would stop them
     os.dup2(silence, 1)
     os.dup2(silence, 2)
     limits.apply()
-    gc.collect()
-    gc.freeze()
     seccomp.install(seccomp.stage_two_with_files() if profile == "hashset-file" else seccomp.stage_two())
 
 

@@ -52,10 +52,25 @@ def apply(memory: int = MEMORY_BYTES) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE_BYTES, ADDRESS_SPACE_BYTES))
 
 
-def cpu_ms() -> int:
-    """Return the CPU that this process has used since its start, in milliseconds."""
+_before_ms = 0
+_counted_ms = 0
+
+
+def _own_cpu_ms() -> int:
     used = resource.getrusage(resource.RUSAGE_SELF)
     return int((used.ru_utime + used.ru_stime) * 1000)
+
+
+def before_fork() -> None:
+    """Put what this process has used, and no account holds yet, on the account of the worker that is forked next."""
+    global _before_ms, _counted_ms
+    own = _own_cpu_ms()
+    _before_ms, _counted_ms = own - _counted_ms, own
+
+
+def cpu_ms() -> int:
+    """Return the CPU that this worker has used since its start, in milliseconds, with what it took to start it."""
+    return _before_ms + _own_cpu_ms()
 
 
 def allow_cpu(seconds: int) -> None:

@@ -1,32 +1,28 @@
-"""Start a worker behind its walls and speak with it from outside.
+"""One worker behind its walls, and how to speak with it from outside.
 
-Evidence never gets a path in there: the parent opens it read only and passes descriptors. Started by root, the worker becomes
-uid 65534 before its first instruction of Python; otherwise bubblewrap gives it a user namespace of its own. Where the walls
-cannot be built, `Refused` is raised; `walls=False` (`--without-sandbox`) leaves them out, which the ledger and report say.
+Evidence never gets a path in there: the parent opens it read only and passes descriptors. The worker is forked from a template
+(`template.py`), which has imported everything and seen nothing. `walls=False` (`--without-sandbox`) leaves the walls out, which the
+ledger and report say.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
-import signal
 import socket
-import subprocess
-import sys
-import sysconfig
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import safelight
 from safelight.errors import Refused
-from safelight.sandbox import limits, protocol, seccomp
+from safelight.sandbox import limits, protocol, template
+from safelight.sandbox.forker import STATUS
+from safelight.sandbox.template import Source, Template
 
 GRACE_S = 2.0
 """Seconds that a worker has to end by itself once its channel is closed."""
 
-UNPRIVILEGED = 65534
-"""Uid and gid of `nobody` on Linux."""
+KILLED = -9
+"""What is said of a worker whose template was killed with it."""
 
 
 class WorkerDied(Exception):
@@ -50,48 +46,38 @@ class Sandbox:
 
     def __init__(self, profile: str = "full", walls: bool = True, readable: Path | None = None) -> None:
         self.cpu_ms = 0
+        self._own: Template | None = None
+        shared = template.shared(profile, walls) if readable is None else None
+        if shared is not None and self._fork(shared) == "":
+            return
         for last in (False, False, True):  # one that is killed while it starts has read nothing: start another
-            self._start(profile, walls, readable)
-            if self._ready(last):
+            self._own = Template(profile, walls, readable)
+            if (why := self._fork(self._own)) == "":
                 return
-
-    def _start(self, profile: str, walls: bool, readable: Path | None) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        filter_fd = _filter_fd() if walls else -1
-        entry = ["-m", "safelight.sandbox.child", str(theirs.fileno()), profile]
-        inherited = [theirs.fileno(), *([filter_fd] if walls else [])]
-        try:
-            self._process = subprocess.Popen(
-                command(entry, filter_fd, readable) if walls else [sys.executable, "-s", *entry],
-                pass_fds=inherited,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                env=None if walls else {"PATH": os.environ.get("PATH", ""), **_environment()},
+            status, said = self._own.close()
+            if status == KILLED and not said and not last:
+                continue
+            raise Refused(
+                f"the sandbox cannot be started: {said or why}. Nothing was read. Evidence is only opened inside the sandbox; "
+                "install bubblewrap and allow user namespaces, or decide for `--without-sandbox` (it is written to the ledger)."
             )
-        finally:
-            theirs.close()
-            if walls:
-                os.close(filter_fd)
+
+    def _fork(self, source: Source) -> str:
+        """Take a worker from a template and wait for its first word; return why there is none, or nothing."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._lifeline, end = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         ours.settimeout(limits.WALL_SILENCE_S)
         self._channel = protocol.Channel(ours, protocol.Answer)
-
-    def _ready(self, last: bool) -> bool:
-        """Wait for the first word of the worker. False: it was killed, and this was not the last try. Raise `Refused`."""
         try:
-            ready = self._channel.receive()
+            with theirs, end:
+                source.fork(theirs, end)
+            ready: object = self._channel.receive()
         except (OSError, protocol.BadFrame) as e:
             ready = e
         if isinstance(ready, protocol.Ready):
-            return True
-        self.close()
-        said = (self._process.stderr.read() if self._process.stderr else b"").decode(errors="replace").strip()[-800:]
-        if self._process.returncode == -signal.SIGKILL and not said and not last:
-            return False
-        raise Refused(
-            f"the sandbox cannot be started: {said or ready}. Nothing was read. Evidence is only opened inside the sandbox; "
-            "install bubblewrap and allow user namespaces, or decide for `--without-sandbox` (it is written to the ledger)."
-        )
+            return ""
+        self._end(orderly=False)
+        return str(ready or "it ended before its first word")
 
     def __enter__(self) -> Sandbox:
         return self
@@ -101,17 +87,30 @@ class Sandbox:
 
     def close(self, orderly: bool = True) -> None:
         """End the worker: its channel ends, and it with it; one that does not is killed."""
-        self._channel.sock.close()
-        try:
-            self._process.wait(timeout=GRACE_S if orderly else 0)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._end(orderly)
+        if self._own is not None:
+            self._own.close()
 
-    @property
-    def pid(self) -> int:
-        """Process id of the outermost process of the worker."""
-        return self._process.pid
+    def _end(self, orderly: bool) -> None:
+        self._channel.sock.close()
+        if self._lifeline.fileno() < 0:
+            return
+        if not orderly or self._status(GRACE_S) is None:
+            with suppress(OSError):  # the template is gone, and the worker with it
+                self._lifeline.shutdown(socket.SHUT_WR)
+            self._status(GRACE_S)
+        self._lifeline.close()
+
+    def _status(self, seconds: float) -> int | None:
+        """Wait for the end of the worker; return its exit code, or minus the signal; None where it goes on."""
+        self._lifeline.settimeout(seconds)
+        try:
+            said = self._lifeline.recv(STATUS.size)
+        except TimeoutError:
+            return None
+        except OSError:
+            said = b""
+        return int(STATUS.unpack(said)[0]) if len(said) == STATUS.size else KILLED
 
     def ask(self, request: Any, descriptors: Sequence[int] = ()) -> Iterator[Any]:
         """Send a request and yield its answers up to the last. Raise `RequestFailed` or `WorkerDied`.
@@ -147,17 +146,15 @@ class Sandbox:
                 self.close(orderly=False)
 
     def _death(self) -> WorkerDied:
-        try:
-            status = self._process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            self.close()
+        status = self._status(10)
+        self.close()
+        if status is None:
             return WorkerDied("crashed", "the worker closed its channel")
-        self._channel.sock.close()
-        number = status - 128 if status > 128 else -status
-        if number in (24, 9) and status != 0:  # SIGXCPU; SIGKILL follows at the hard limit
-            kind = "limit.time" if number == 24 else "crashed"
-            return WorkerDied(kind, "the CPU seconds of the item are used up" if number == 24 else "the worker was killed")
-        return WorkerDied("crashed", f"the worker ended with {f'signal {number}' if number > 0 else f'status {status}'}")
+        if status == -24:  # SIGXCPU
+            return WorkerDied("limit.time", "the CPU seconds of the item are used up")
+        if status == KILLED:
+            return WorkerDied("crashed", "the worker was killed")
+        return WorkerDied("crashed", f"the worker ended with {f'signal {-status}' if status < 0 else f'status {status}'}")
 
 
 def checked_kind(kind: str) -> str:
@@ -165,68 +162,3 @@ def checked_kind(kind: str) -> str:
     from safelight.problems import KINDS
 
     return kind if kind in KINDS else "protocol"
-
-
-def command(entry: Sequence[str], filter_fd: int, readable: Path | None = None) -> list[str]:
-    """Return the command line that starts Python with these arguments behind the walls. `readable`: one file to show as /input."""
-    bwrap = shutil.which("bwrap")
-    if bwrap is None:
-        raise Refused("bubblewrap (`bwrap`) is not installed. Nothing was read. Install the package bubblewrap.")
-    walls = ["--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL"]
-    drop: list[str] = []
-    if os.geteuid() == 0:  # no user namespace: root there would still be root here; become nobody instead
-        walls += ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
-        walls += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--cap-add", "CAP_SETPCAP"]
-        drop = ["/usr/bin/setpriv", f"--reuid={UNPRIVILEGED}", f"--regid={UNPRIVILEGED}", "--clear-groups"]
-        drop += ["--bounding-set=-all", "--inh-caps=-all", "--no-new-privs", "--"]
-    else:
-        walls += ["--unshare-all", "--unshare-user", "--disable-userns"]
-    binds = [
-        "--ro-bind",
-        "/usr",
-        "/usr",
-        "--symlink",
-        "usr/bin",
-        "/bin",
-        "--symlink",
-        "usr/lib",
-        "/lib",
-        "--symlink",
-        "usr/lib64",
-        "/lib64",
-    ]
-    python = "/usr/bin/python3" if sys.base_prefix == "/usr" else "/python/bin/" + Path(os.path.realpath(sys.executable)).name
-    if sys.base_prefix == "/usr":
-        python = os.path.realpath(sys.executable)
-    else:
-        binds += ["--ro-bind", sys.base_prefix, "/python"]
-    source = Path(safelight.__file__).parent
-    binds += ["--ro-bind", sysconfig.get_paths()["platlib"], "/site", "--dir", "/source", "--ro-bind", str(source), "/source/safelight"]
-    if readable is not None:
-        binds += ["--ro-bind", str(readable.resolve()), "/input"]
-    environment = [word for name, value in _environment().items() for word in ("--setenv", name, value)]
-    environment += ["--setenv", "PYTHONPATH", "/source:/site", "--setenv", "LD_LIBRARY_PATH", "/python/lib"]
-    rest = ["--dev", "/dev", "--perms", "1777", "--tmpfs", "/tmp", "--chdir", "/", "--seccomp", str(filter_fd)]
-    return [bwrap, *walls, *binds, *environment, *rest, *drop, python, "-s", "-B", *entry]
-
-
-def _environment() -> dict[str, str]:
-    """One thread per worker, one zone, one language: results depend on nothing outside."""
-    return {
-        "LANG": "C.UTF-8",
-        "LC_ALL": "C.UTF-8",
-        "TZ": "UTC",
-        "OPENBLAS_NUM_THREADS": "1",
-        "OMP_NUM_THREADS": "1",
-        "MALLOC_ARENA_MAX": "2",
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
-
-
-def _filter_fd() -> int:
-    """Return a descriptor that holds the first filter, for bubblewrap to read."""
-    fd = os.memfd_create("filter", 0)
-    os.write(fd, seccomp.stage_one())
-    os.lseek(fd, 0, os.SEEK_SET)
-    os.set_inheritable(fd, True)
-    return fd
