@@ -78,6 +78,8 @@ class Desk:
             "break_minutes": 45,
             "blank_after_seconds": 0,
         }
+        self.filters: list[dict[str, Any]] = []
+        self.kept: dict[str, dict[str, Any]] = {}
         self.running = False
         self.new = 0
         self.fault: Callable[[str, str], int | None] = lambda method, path: None
@@ -275,6 +277,10 @@ class Desk:
             "seen": {"level": "none", "seconds": 0.0},
         }
 
+    def kept_words(self, handle: str) -> dict[str, Any] | None:
+        words = self.kept.get(handle)
+        return words and {"handle": handle, "words": words, "similar_label": self.place(0), "same_label": self.place(0), "lost": ""}
+
     def get(self, path: str, q: dict[str, str]) -> Any:
         if path == "/api/session":
             return {"user": "anna", "role": "supervisor", "csrf": "c"}
@@ -293,6 +299,8 @@ class Desk:
             if found[1] == "/thumbs":
                 return self.thumbs(int(q["from"]), int(q["n"]))
             return self.item(int(found[2])) if found[2] else self.view()
+        if found := re.fullmatch(r"/api/filters/([\w.-]+)", path):
+            return self.kept_words(found[1])
         if path.endswith("/picture"):
             return jpeg(40, 320)
         if path == "/api/problems":
@@ -326,7 +334,12 @@ class Desk:
             self.settings = body
             return body
         if path == "/api/views":
+            self.filters.append(body["filter"])
             return self.view()
+        if path == "/api/filters":
+            handle = f"k.handle{len(self.kept):06d}"
+            self.kept[handle] = body
+            return self.kept_words(handle)
         if path == "/api/decisions/preview":
             at = self.indexes(body["target"])
             return {

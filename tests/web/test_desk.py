@@ -289,6 +289,7 @@ def test_back_works(desk_page: tuple[Any, Any, Any]) -> None:
     page.locator("article").wait_for(state="detached")
     page.get_by_label("Name or path contains").fill("kitchen")
     page.keyboard.press("Enter")
+    until(page, "location.hash.includes('kept=k.')")
     assert "kitchen" not in page.url
     page.go_back()
     until(page, "document.querySelector('#find').value === ''")

@@ -50,10 +50,11 @@ const queries: fc.Arbitrary<Query> = fc.record({
   order: fc.option(fc.string({ minLength: 1, maxLength: 10 })),
   stacked: fc.boolean(),
   item: fc.option(fc.nat(1_000_000)),
+  kept: fc.constantFrom(null, "k.Ab3-_xYz01234567"),
 }) as fc.Arbitrary<Query>;
 
 describe("query", () => {
-  test("an address and the state of its entry give back the same query", () => {
+  test("an address and the words that were kept give back the same query", () => {
     fc.assert(
       fc.property(queries, (query) => {
         expect(decode(encode(query), privatePart(query.filter))).toEqual(query);
@@ -61,9 +62,34 @@ describe("query", () => {
     );
   });
 
-  test("typed text, serial numbers and tags never stand in the address", () => {
-    const query: Query = { ...START, filter: { path: "home/anna/*", text: "anna", serial: ["SN1234"], tag: ["anna"] } };
-    expect(encode(query)).toBe("#/review");
+  test("nothing that may be text of the evidence, or points at a picture, stands in the address", () => {
+    const filter: Filter = {
+      path: "home/anna/*",
+      text: "anna",
+      serial: ["SN1234"],
+      tag: ["anna"],
+      camera: ["<b>Anna's phone</b>"],
+      similar_to: { view: "v7", index: 3, distance: 31 },
+      same: { view: "v7", index: 3, what: "folder" },
+    };
+    expect(encode({ ...START, filter })).toBe("#/review");
+    expect(encode({ ...START, filter, kept: "k.Ab3-_xYz0123" })).toBe("#/review?kept=k.Ab3-_xYz0123");
+  });
+
+  test("what is no handle is none", () => {
+    for (const text of ["", "k.", "k.short", "v7", "k.abcdefgh/../x", `k.${"a".repeat(65)}`])
+      expect(decode(`#/review?kept=${encodeURIComponent(text)}`).kept).toBe(null);
+  });
+
+  test("by its handle a relation is found although the list is forgotten", () => {
+    const filter: Filter = {
+      similar_to: { view: "v7", index: 3, distance: 31 },
+      same: { view: "v7", index: 3, what: "stack" },
+    };
+    const asked = effective({ ...START, filter, kept: "k.Ab3-_xYz0123" }, false);
+    expect(asked.similar_to).toEqual({ view: "k.Ab3-_xYz0123", index: 0, distance: 31 });
+    expect(asked.same).toEqual({ view: "k.Ab3-_xYz0123", index: 1, what: "stack" });
+    expect(effective({ ...START, filter }, false)).toEqual(filter);
   });
 
   test("any text whatever is some query", () => {
@@ -86,6 +112,7 @@ describe("query", () => {
   test("opening an item or the map is still the same list", () => {
     expect(sameList({ ...START, item: 4 }, { ...START, shape: "map" })).toBe(true);
     expect(sameList(START, { ...START, filter: { text: "a" } })).toBe(false);
+    expect(sameList(START, { ...START, kept: "k.Ab3-_xYz0123" })).toBe(true);
   });
 
   test("a value put in and taken out leaves nothing behind", () => {

@@ -16,7 +16,7 @@ import rfc8785
 from numpy.typing import NDArray
 
 GENESIS = "0" * 64
-WHATS = ("decide", "undo", "redo", "reveal", "reveal-end", "break", "settings")
+WHATS = ("decide", "undo", "redo", "reveal", "reveal-end", "break", "settings", "filter")
 LEVELS = ("none", "protected", "drawing", "small")
 """Renditions, by how much they show. `none`: no picture of the content had been given to the user."""
 

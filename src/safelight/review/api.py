@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from safelight.review.filters import Filter
+from safelight.review.filters import Filter, Same, Similar
 from safelight.review.views import Section
 
 Role = Literal["reviewer", "supervisor"]
@@ -152,6 +152,28 @@ class ViewReply(Reply):
     position: int
     sections: list[Section]
     filter_text: str
+
+
+class Words(Request, omit_defaults=True):
+    """What of a filter may be text of the evidence, or points at a picture: it never stands in an address."""
+
+    path: str = ""
+    text: str = ""
+    serial: list[str] = msgspec.field(default_factory=list)
+    tag: list[str] = msgspec.field(default_factory=list)
+    camera: list[str] = msgspec.field(default_factory=list)
+    similar_to: Similar | None = None
+    same: Same | None = None
+
+
+class KeptReply(Reply):
+    """Words that are kept. The labels say which picture a relation means; `lost` says what of the filter is left out, and why."""
+
+    handle: str
+    words: Words
+    similar_label: str | None
+    same_label: str | None
+    lost: str
 
 
 class RowsReply(Reply):

@@ -18,12 +18,14 @@ import numpy as np
 from safelight.access import EVENTS, Gate
 from safelight.case import Case
 from safelight.decisions.log import Log
+from safelight.decisions.numbers import digests
 from safelight.decisions.policy import Policy, policy_of
 from safelight.errors import Refused
 from safelight.review import views as view_making
 from safelight.review.errors import gone
 from safelight.review.exposure import Exposure
-from safelight.review.filters import Filter, Selection, words
+from safelight.review.filters import Filter, Lookup, Selection, words
+from safelight.review.kept import KEPT, Kept
 from safelight.review.order import Ranking
 from safelight.review.people import Person
 from safelight.review.progress import Tail
@@ -49,6 +51,8 @@ class Desk:
         check_head(case, self.log)
         self.exposure = Exposure(self.log.numbers)
         self.log.watch(self.exposure)
+        self.kept = Kept()
+        self.log.watch(self.kept)
         self.packs, self.views, self.tail = Packs(case), Views(), Tail(case)
         self._making = threading.Lock()
         self._ranking: Ranking | None = None
@@ -117,21 +121,30 @@ class Desk:
             raise gone("view")
         return found
 
-    def number_at(self, view: str, index: int) -> int:
-        """Return the number of the content that stands for a tile."""
+    def number_at(self, view: str, index: int, person: Person) -> int:
+        """Return the number of the content that stands for a tile, or of what a filter relates to that this person kept."""
+        if view.startswith(KEPT):
+            name = self.kept.content(person.user, view, index)
+            if name is None:
+                raise gone("filter")
+            return int(self.log.number(digests(name))[0])
         found = self.view(view)
         return int(found.table.number[found.head(index)])
 
+    def lookup(self, person: Person) -> Lookup:
+        """Return what finds the content that a filter of this person relates to."""
+        return lambda view, index: self.number_at(view, index, person)
+
     def select(self, person: Person, wanted: Filter) -> Selection:
         """Return what a filter selects now."""
-        return Selection(self.ranking().table, person, wanted, self.number_at)
+        return Selection(self.ranking().table, person, wanted, self.lookup(person))
 
     def make_view(self, person: Person, wanted: Filter, order: str, stacked: bool) -> View:
         """Make a view, keep it, and write its row to the ledger."""
         self.log.refresh()
         self.renew()
         ranking = self.ranking()
-        selection = Selection(ranking.table, person, wanted, self.number_at)
+        selection = Selection(ranking.table, person, wanted, self.lookup(person))
         view = view_making.make(ranking, selection, order, stacked, self.log.standing.last)
         self.consult(person, "review view", filter=words(wanted), order=view.order, tiles=view.count, contents=len(view.members))
         self.views.add(view)
@@ -144,7 +157,7 @@ class Desk:
         if ranking.table is view.table:
             return 0
         facts_only = msgspec.structs.replace(view.filter, status=[], mine=None, category=[], new_members=False, queue="all")
-        rows = np.flatnonzero(Selection(ranking.table, person, facts_only, self.number_at).mask())
+        rows = np.flatnonzero(Selection(ranking.table, person, facts_only, self.lookup(person)).mask())
         return int((view.table.row_of(ranking.table.number[rows]) < 0).sum())
 
     @staticmethod

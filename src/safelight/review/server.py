@@ -117,12 +117,13 @@ def application(server: Server, describe: bool = False) -> Any:
     from litestar import Litestar
     from litestar.openapi import OpenAPIConfig
 
+    from safelight.review import kept_routes, routes
     from safelight.review.handling import page_handlers, refusals
-    from safelight.review.routes import HANDLERS
 
     config = OpenAPIConfig(title="Safelight review", version="1", use_handler_docstrings=True, render_plugins=[]) if describe else None
+    handlers = [*routes.HANDLERS, *kept_routes.HANDLERS, *page_handlers()]
     app = Litestar(
-        route_handlers=[*HANDLERS, *page_handlers()], openapi_config=config, exception_handlers=refusals(), logging_config=None, debug=False,
+        route_handlers=handlers, openapi_config=config, exception_handlers=refusals(), logging_config=None, debug=False,
         request_max_body_size=None,
     )  # fmt: skip
     app.state.server = server

@@ -1,5 +1,5 @@
 // The one door to the server: JSON, the cookie of this port, and the token that each change needs.
-import type { Filter } from "../logic/query";
+import type { Filter, Private } from "../logic/query";
 import type { Changes, Target } from "../logic/queue";
 import type {
   CaseAnswer,
@@ -9,6 +9,7 @@ import type {
   ExposureSums,
   Facets,
   ItemAnswer,
+  Kept,
   Mine,
   PlacesAnswer,
   Preview,
@@ -62,6 +63,10 @@ export class Client {
   saveSettings = (settings: Settings) => this.#post<Settings>("/api/settings", settings);
   progress = (view: string | null) =>
     this.#get<Progress>(`/api/progress${view ? `?view=${encodeURIComponent(view)}` : ""}`);
+
+  // words of filters
+  keepWords = (words: Private) => this.#post<Kept>("/api/filters", words);
+  keptWords = (handle: string) => this.#get<Kept>(`/api/filters/${encodeURIComponent(handle)}`);
 
   // views
   makeView = (filter: Filter, order: string | null, stacked: boolean, signal?: AbortSignal) =>

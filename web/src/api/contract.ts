@@ -10,6 +10,8 @@ export type CaseAnswer = Schemas["CaseReply"];
 export type Settings = Required<Schemas["Settings"]>;
 export type Progress = Schemas["ProgressReply"];
 export type ViewAnswer = Schemas["ViewReply"];
+/** Words of a filter that the server keeps. */
+export type Kept = Schemas["KeptReply"];
 /** Columns of rows [from, from + n). */
 export type Rows = Schemas["RowsReply"];
 export type ItemAnswer = Schemas["ItemReply"];

@@ -1,7 +1,7 @@
 // What is looked at, as the part of the address behind '#': page, filter, order. Back works, and a reload shows the same.
 //
-// Typed text (a path, a word, a serial number) may be a name out of the evidence, and a history must not hold one: it stands in the state of
-// the history entry, which only this tab has, and never in the address.
+// What may be text of the evidence (a path, a word, a serial number, a camera) or points at a picture stands in no address, since a browser
+// keeps its history. The server keeps such words and gives a handle, and the handle stands in the address: see state/words.ts.
 
 export interface Place {
   south: number;
@@ -50,10 +50,12 @@ export interface Query {
   stacked: boolean;
   /** The item whose detail is open, or null. */
   item: number | null;
+  /** What the server calls the private part of the filter; null while it has no name for it. */
+  kept: string | null;
 }
 
-/** What stands in the state of the history entry and not in the address. */
-export type Private = Pick<Filter, "path" | "text" | "serial" | "tag">;
+/** What stands in no address but is kept by the server. */
+export type Private = Pick<Filter, "path" | "text" | "serial" | "tag" | "camera" | "similar_to" | "same">;
 
 const PAGES: readonly Page[] = ["review", "disputes", "proposals", "problems", "day", "exports", "settings"];
 const SHAPES: readonly Shape[] = ["grid", "time", "map"];
@@ -68,15 +70,25 @@ const LISTS = [
   "category",
   "status",
   "flag",
-  "camera",
   "problem",
 ] as const;
 const NUMBERS = ["min_size", "max_size"] as const;
 const DAYS = ["since", "until"] as const;
 const YES = ["mine", "new_members"] as const;
-export const PRIVATE = ["path", "text", "serial", "tag"] as const;
+/** Words of the filter that are lists, and may be text of the evidence. */
+const WORDS = ["serial", "tag", "camera"] as const;
+/** A handle, as the server makes them. */
+const HANDLE = /^k\.[A-Za-z0-9_-]{8,64}$/;
 
-export const START: Query = { page: "review", shape: "grid", filter: {}, order: null, stacked: true, item: null };
+export const START: Query = {
+  page: "review",
+  shape: "grid",
+  filter: {},
+  order: null,
+  stacked: true,
+  item: null,
+  kept: null,
+};
 
 /** The address of a query, beginning with '#'. */
 export function encode(query: Query): string {
@@ -89,9 +101,7 @@ export function encode(query: Query): string {
   const at = filter.place;
   if (at) p.set("place", [at.south, at.west, at.north, at.east].join(","));
   if (filter.queue) p.set("queue", filter.queue);
-  if (filter.similar_to)
-    p.set("similar", `${filter.similar_to.view},${filter.similar_to.index},${filter.similar_to.distance}`);
-  if (filter.same) p.set("same", `${filter.same.view},${filter.same.index},${filter.same.what}`);
+  if (query.kept) p.set("kept", query.kept);
   if (query.order) p.set("order", query.order);
   if (!query.stacked) p.set("stacked", "no");
   if (query.shape !== "grid") p.set("as", query.shape);
@@ -119,11 +129,8 @@ export function decode(hash: string, kept: Private = {}): Query {
   if (place) filter.place = place;
   const queue = p.get("queue");
   if (queue === "disputes" || queue === "proposals" || queue === "all") filter.queue = queue;
-  decodeRelations(p, filter);
-  if (kept.path) filter.path = kept.path;
-  if (kept.text) filter.text = kept.text;
-  if (kept.serial?.length) filter.serial = kept.serial;
-  if (kept.tag?.length) filter.tag = kept.tag;
+  Object.assign(filter, privatePart(kept));
+  const handle = p.get("kept") ?? "";
   const shape = p.get("as") as Shape;
   const item = wholeNumber(p.get("item"));
   return {
@@ -133,22 +140,32 @@ export function decode(hash: string, kept: Private = {}): Query {
     order: p.get("order"),
     stacked: p.get("stacked") !== "no",
     item: item !== null && item >= 1 ? item - 1 : null,
+    kept: HANDLE.test(handle) ? handle : null,
   };
 }
 
-/** What of a filter belongs into the state of the history entry. */
+/** What of a filter the server keeps. */
 export function privatePart(filter: Filter): Private {
   const kept: Private = {};
   if (filter.path) kept.path = filter.path;
   if (filter.text) kept.text = filter.text;
-  if (filter.serial?.length) kept.serial = filter.serial;
-  if (filter.tag?.length) kept.tag = filter.tag;
+  for (const name of WORDS) if (filter[name]?.length) kept[name] = filter[name];
+  if (filter.similar_to) kept.similar_to = filter.similar_to;
+  if (filter.same) kept.same = filter.same;
   return kept;
+}
+
+/** Whether a filter has a part that the server keeps. */
+export function hasPrivate(filter: Filter): boolean {
+  return Object.keys(privatePart(filter)).length > 0;
 }
 
 /** The filter that is asked of the server: the page's queue goes with it. */
 export function effective(query: Query, hideKnown: boolean): Filter {
   const filter = { ...query.filter };
+  // by the handle the server finds the picture also when the list in which it was chosen is forgotten
+  if (query.kept && filter.similar_to) filter.similar_to = { ...filter.similar_to, view: query.kept, index: 0 };
+  if (query.kept && filter.same) filter.same = { ...filter.same, view: query.kept, index: 1 };
   if (query.page === "disputes" || query.page === "proposals") filter.queue = query.page;
   else if (hideKnown && !filter.known && !filter.same && !filter.similar_to && !filter.queue && !filter.set)
     filter.known = ["other", "new"];
@@ -157,7 +174,8 @@ export function effective(query: Query, hideKnown: boolean): Filter {
 
 /** Whether two queries show the same list. */
 export function sameList(a: Query, b: Query): boolean {
-  const plain = (q: Query) => encode({ ...q, shape: "grid", item: null }) + JSON.stringify(privatePart(q.filter));
+  const plain = (q: Query) =>
+    encode({ ...q, shape: "grid", item: null, kept: null }) + JSON.stringify(privatePart(q.filter));
   return plain(a) === plain(b);
 }
 
@@ -166,7 +184,7 @@ export function conditions(filter: Filter): number {
   return Object.values(filter).filter((v) => v !== undefined && !(Array.isArray(v) && v.length === 0)).length;
 }
 
-export type ListName = (typeof LISTS)[number] | "serial" | "tag";
+export type ListName = (typeof LISTS)[number] | (typeof WORDS)[number];
 
 /** The filter with a value of a list put in or taken out. */
 export function toggled(filter: Filter, name: ListName, value: string): Filter {
@@ -182,23 +200,6 @@ function decodePlace(text: string | null): Place | null {
   const [south, west, north, east] = parts as [number, number, number, number];
   const fits = south <= north && south >= -90 && north <= 90 && west >= -180 && east <= 180;
   return fits ? { south, west, north, east } : null;
-}
-
-function decodeRelations(p: URLSearchParams, filter: Filter): void {
-  const similar = p.get("similar")?.split(",");
-  const at = wholeNumber(similar?.[1] ?? null);
-  const distance = wholeNumber(similar?.[2] ?? null);
-  if (similar?.[0] && at !== null && distance !== null) filter.similar_to = { view: similar[0], index: at, distance };
-  const same = p.get("same")?.split(",");
-  const index = wholeNumber(same?.[1] ?? null);
-  const what = same?.[2];
-  if (
-    same?.[0] &&
-    index !== null &&
-    (what === "folder" || what === "camera" || what === "stack" || what === "content")
-  ) {
-    filter.same = { view: same[0], index, what };
-  }
 }
 
 function wholeNumber(text: string | null): number | null {

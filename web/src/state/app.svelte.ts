@@ -1,7 +1,8 @@
 // The page as a whole: who is signed in, on which case, and where in it.
 import { Client, inWords } from "../api/client";
 import type { CaseAnswer, Progress, SessionAnswer, Settings } from "../api/contract";
-import { decode, encode, type Private, privatePart, type Query, START } from "../logic/query";
+import { decode, encode, hasPrivate, type Query, START } from "../logic/query";
+import { type Labels, NO_LABELS, Words } from "./words";
 
 export interface Trouble {
   message: string;
@@ -22,6 +23,8 @@ export class App {
   query = $state.raw<Query>(START);
   progress = $state.raw<Progress | null>(null);
   trouble = $state.raw<Trouble | null>(null);
+  /** Which pictures the relations of the filter mean. */
+  labels = $state.raw<Labels>(NO_LABELS);
   /** What the live region says. */
   spoken = $state("");
   /** Whether the system asks for dark colours now: what is drawn on a canvas is drawn anew then. */
@@ -30,7 +33,10 @@ export class App {
   waiting = $state(0);
   /** The view that the progress is asked for. */
   currentView: string | null = null;
+  readonly #words = new Words(this.client);
   #timer = 0;
+  /** Grows with each way to another place: what arrives later for an earlier one is too late. */
+  #step = 0;
 
   constructor() {
     this.client.onSignedOut = () => {
@@ -38,7 +44,7 @@ export class App {
     };
     window.addEventListener("popstate", () => {
       if (TOKEN.test(location.hash)) void this.start();
-      else this.query = decode(location.hash, (history.state as { kept?: Private } | null)?.kept);
+      else void this.#arrive();
     });
     document.addEventListener("visibilitychange", () => this.#poll());
     const dark = window.matchMedia("(prefers-color-scheme: dark)");
@@ -55,8 +61,8 @@ export class App {
       const [about, settings] = await Promise.all([this.client.case(), this.client.settings()]);
       this.about = withPlainColours(about);
       this.settings = settings as Settings;
-      this.query = decode(location.hash, (history.state as { kept?: Private } | null)?.kept);
       this.trouble = null;
+      await this.#arrive();
       this.phase = "ready";
       this.#poll();
     } catch (error) {
@@ -71,8 +77,55 @@ export class App {
 
   /** Go to another place; `replace` without a new entry in the history. */
   go(change: Partial<Query>, replace = false): void {
-    const query = { ...this.query, ...change };
-    const state = { kept: privatePart(query.filter) };
+    const query: Query = { ...this.query, ...change, kept: null };
+    if (hasPrivate(query.filter)) query.kept = this.#words.handle(query);
+    this.#step++;
+    this.#write(query, replace);
+    this.labels = this.#words.labels(query);
+    if (hasPrivate(query.filter) && !query.kept) void this.#keep(query);
+  }
+
+  /** Show what the address says, with the words that this tab or the server remembers. */
+  async #arrive(): Promise<void> {
+    const step = ++this.#step;
+    const mine = this.#words.entry((history.state as { entry?: string } | null)?.entry);
+    const query = decode(location.hash, mine?.words);
+    if (mine || !query.kept) {
+      this.query = mine && !query.kept ? { ...query, kept: this.#words.handle(query) } : query;
+      this.labels = mine ? this.#words.labels(query) : NO_LABELS;
+      if (mine && !this.query.kept) void this.#keep(query);
+      return;
+    }
+    const found = await this.#words.restore(query.kept);
+    if (step !== this.#step) return;
+    const whole = decode(location.hash, found.words);
+    // an address that promises words which there are none of would mislead whoever keeps it
+    this.#write(found.known ? whole : { ...whole, kept: null }, true);
+    this.labels = found.labels;
+    this.trouble = found.said;
+  }
+
+  /** Let the server keep the words of a place, and put its handle into the address if that place is still shown. */
+  async #keep(query: Query): Promise<void> {
+    const step = this.#step;
+    try {
+      const kept = await this.#words.keep(query);
+      if (step !== this.#step) return;
+      this.#write({ ...this.query, kept }, true);
+      this.labels = this.#words.labels(query);
+    } catch (error) {
+      if (step !== this.#step) return;
+      const { message } = inWords(error);
+      this.trouble = {
+        message: `The words of this filter could not be kept: ${message}`,
+        todo: "It works until the page is loaded again.",
+      };
+    }
+  }
+
+  #write(query: Query, replace: boolean): void {
+    const entry = this.#words.enter(query);
+    const state = entry ? { entry } : null;
     if (replace) history.replaceState(state, "", encode(query));
     else history.pushState(state, "", encode(query));
     this.query = query;

@@ -86,7 +86,7 @@ export class Desk {
     this.loading = true;
     const filter = effective(query, app.settings.hide_known);
     const order = query.order ?? app.settings.order;
-    const name = `safelight.view ${encode({ ...query, shape: "grid", item: null })} ${JSON.stringify([filter, order])}`;
+    const name = `safelight.view ${encode({ ...query, shape: "grid", item: null, kept: null })} ${JSON.stringify([filter, order])}`;
     try {
       const view =
         (fresh ? null : await this.#known(name)) ??
