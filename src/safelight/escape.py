@@ -6,10 +6,13 @@ spreadsheet or a reading direction. HTML is escaped by the template engine of th
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = re.compile(r"(^|;)(?=[=+\-@\t\r\uff1d\uff0b\uff0d\uff20])")
+"""Where a formula may begin: at the beginning of a cell, and behind a semicolon, which parts cells in a spreadsheet of half of Europe.
+Full-width signs are taken for the plain ones by spreadsheets in East Asia."""
 
 
 def readable(raw: bytes) -> str:
@@ -37,5 +40,5 @@ def _escape(c: str) -> str:
 
 
 def cell(text: str) -> str:
-    """Return a CSV cell that no spreadsheet takes for a formula (a leading apostrophe is added where needed)."""
-    return "'" + text if text.startswith(_FORMULA) else text
+    """Return a CSV cell that no spreadsheet takes for a formula: an apostrophe is put wherever one would begin."""
+    return _FORMULA.sub(r"\1'", text)
