@@ -1,19 +1,19 @@
 """The review server on large cases made by code, and the figure of merit: reveals per 1,000 contents decided.
 
-    python bench/review.py [--items 100000 1000000] [--unknown 0.5] [--runs 3] [--only scale|merit] [--keep FOLDER]
+    python bench/review.py [--items 100000 1000000] [--unknown 0.15 0.5 0.7] [--runs 3] [--only scale|merit] [--keep FOLDER]
 
-Prints CPU seconds and wall milliseconds (of a shared machine: CPU means more), medians and 95th percentiles over the filters.
+The server is a process of its own, `safelight serve`, and is asked over HTTP, as the page asks. Wall times are those of a shared machine;
+CPU times are the server's own. Medians and 95th percentiles are over the filters.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
+import json
 import os
 import platform
-import resource
 import shutil
-import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -22,34 +22,50 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 import make_review_case
 
+from command import Command
+from reviewing import Browser, Serving
 from safelight.case import Case
-from safelight.review import api, find, rows
-from safelight.review.filters import Box, Filter
-from safelight.review.order import ORDERS
+from safelight.review.filters import Filter
 from safelight.review.server import Server
 
-FILTERS: tuple[tuple[str, Filter], ...] = (
-    ("all", Filter()),
-    ("undecided, not known", Filter(known=["new"], status=["undecided"])),
-    ("known illegal", Filter(known=["illegal"])),
-    ("deleted", Filter(state=["deleted"])),
-    ("path glob", Filter(path="DCIM/1*ALBUM/*7.jpg")),
-    ("text in path", Filter(text="img_00001")),
-    ("one year", Filter(since="2015-01-01", until="2015-12-31")),
-    ("camera", Filter(camera=["Fjell F-200"])),
-    ("part of the map", Filter(place=Box(south=-10, west=0, north=30, east=60))),
-    ("large films", Filter(kind=["video"], min_size=4_000_000)),
-    ("set and place", Filter(set=["known"], state=["live"], text="album")),
+FILTERS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("all", {}),
+    ("undecided, not known", {"known": ["new"], "status": ["undecided"]}),
+    ("known illegal", {"known": ["illegal"]}),
+    ("deleted", {"state": ["deleted"]}),
+    ("path glob", {"path": "DCIM/1*ALBUM/*7.jpg"}),
+    ("text in path", {"text": "img_00001"}),
+    ("one year", {"since": "2015-01-01", "until": "2015-12-31"}),
+    ("camera", {"camera": ["Fjell F-200"]}),
+    ("part of the map", {"place": {"south": -10, "west": 0, "north": 30, "east": 60}}),
+    ("large films", {"kind": ["video"], "min_size": 4_000_000}),
+    ("set and place", {"set": ["known"], "state": ["live"], "text": "album"}),
 )
+FACETS = ["kind", "media_type", "state", "exhibit", "known", "set", "camera", "status", "category", "flag", "tag"]
+TICK = os.sysconf("SC_CLK_TCK")
+MIB = 1 << 20
+
+MAKE = """
+import json, resource, sys, time
+from pathlib import Path
+from safelight.case import Case
+from safelight.table.step import make_table, stored
+case, wall, cpu = Case(Path(sys.argv[1])), time.perf_counter(), time.process_time()
+make_table(case)
+wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+table = stored(case)
+print(json.dumps([wall, cpu, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, table.rows, table.bytes_mapped()]))
+"""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Measure the review server.")
     parser.add_argument("--items", type=int, nargs="*", default=[100_000, 1_000_000])
-    parser.add_argument("--unknown", type=float, default=0.5)
+    parser.add_argument("--unknown", type=float, nargs="*", default=[0.15, 0.5, 0.7])
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--only", choices=["scale", "merit"])
     parser.add_argument("--keep", type=Path, help="Folder for the cases (default: a temporary one, removed).")
@@ -69,99 +85,99 @@ def main() -> int:
     return 0
 
 
-def timed(work: Callable[..., Any], *arguments: Any) -> tuple[Any, float, float]:
-    """Return the result, wall ms and CPU ms."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    result = work(*arguments)
-    return result, (time.perf_counter() - wall) * 1e3, (time.process_time() - cpu) * 1e3
-
-
-def resident() -> float:
-    """Return the memory of this process in MiB."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
-
-
 def percentile(values: list[float], part: float) -> float:
     return sorted(values)[min(len(values) - 1, int(part * len(values)))]
 
 
-def scale(folder: Path, sizes: list[int], unknown: float, runs: int) -> None:
-    """Print what opening, filters, windows, facets and a decision about everything cost at each size."""
-    print(f"\n### Views at scale ({unknown:.0%} in no set)\n")
+def both(values: list[float]) -> str:
+    return f"{percentile(values, 0.5):.0f} / {percentile(values, 0.95):.0f}"
+
+
+class Watched:
+    """A server of a case, with the CPU seconds and the memory of its process."""
+
+    def __init__(self, run: Command, case: Path) -> None:
+        self.began = time.perf_counter()
+        self.serving = Serving(run, case, "--user", "bench")
+        self.browser: Browser = self.serving.browser()
+
+    def cpu(self) -> float:
+        fields = Path(f"/proc/{self.serving.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICK
+
+    def memory(self) -> tuple[float, float]:
+        """Return private and mapped memory in MiB."""
+        lines = Path(f"/proc/{self.serving.process.pid}/status").read_text().splitlines()
+        said = {line.split(":")[0]: int(line.split()[1]) / 1024 for line in lines if line.startswith("Rss")}
+        return said["RssAnon"], said["RssFile"]
+
+    def timed(self, work: Callable[..., Any], *arguments: Any, **wanted: Any) -> tuple[Any, float, float]:
+        """Return the answer, wall ms and CPU ms of the server."""
+        wall, cpu = time.perf_counter(), self.cpu()
+        answer = work(*arguments, **wanted)
+        return answer, (time.perf_counter() - wall) * 1e3, (self.cpu() - cpu) * 1e3
+
+    def view(self, wanted: dict[str, Any], order: str) -> Any:
+        """Make a view and take its first window, as the page does."""
+        made = self.browser.view(order=order, **wanted)
+        self.browser.rows(made, 0, 512)
+        return made
+
+    def first_tiles(self) -> float:
+        """Return seconds from the start of the process to the first 64 pictures."""
+        made = self.view({}, "first")
+        got = self.browser.send("GET", f"/api/views/{made['view']}/thumbs?from=0&n=64")
+        assert got.status == 200 and len(got.body) > 64
+        return time.perf_counter() - self.began
+
+
+def scale(folder: Path, sizes: list[int], shares: list[float], runs: int) -> None:
+    """Print what making the table, opening, filters, windows, facets and decisions cost at each size and share of unknown contents."""
+    run, details = Command(folder), list[Any]()
+    print("\n### The review at scale\n")
     print(
-        "| items | contents | open s (CPU) | bytes/item of columns | MiB | view + first window ms p50 / p95 (CPU p95) | facets ms | 64 thumbs ms |"
+        "| items | in no set | table: CPU s (wall), peak MiB, bytes an item | first tiles s (CPU) | view and first window ms p50 / p95 | "
+        "its CPU | facets, one each, ms | all facets ms | decision ms | private MiB at first, at the end (bytes an item) |"
     )
-    print("|---|---|---|---|---|---|---|---|")
-    details: list[Any] = []
+    print("|---|---|---|---|---|---|---|---|---|---|")
     for items in sizes:
-        case = folder / f"{items}.case"
-        if not case.exists():
+        for unknown in shares:
+            case = folder / f"{items}-{unknown}.case"
             make_review_case.make(case, items, unknown)
-        gc.collect()
-        before = resident()
-        server = Server(Case(case), 1, "bench", "reviewer")
-        desk, person = server.desk, server.desk.person("bench", "reviewer")
-        ranking, opened, opened_cpu = timed(desk.ranking)
-        for order in ORDERS:
-            ranking.sorted(order)
-        held = resident() - before
-        wall, cpu = views(server, person, items, runs, details)
-        request = api.FacetsRequest(
-            filter=Filter(known=["new"]), facets=["kind", "state", "exhibit", "known", "camera", "status", "category"]
-        )
-        faceted = [timed(find.facets, desk, person, request)[1] for _ in range(runs)]
-        view = desk.make_view(person, Filter(), "first", True)
-        thumbs = [timed(list, server.thumbs(view.name, person, 64 * n, 64))[1] for n in range(20)]
-        table = ranking.table
-        print(
-            f"| {items:,} | {table.rows:,} | {opened / 1e3:.1f} ({opened_cpu / 1e3:.1f}) | {table.bytes_held() / items:.0f} | {held:.0f} | "
-            f"{statistics.median(wall):.0f} / {percentile(wall, 0.95):.0f} ({percentile(cpu, 0.95):.0f}) | {statistics.median(faceted):.0f} | "
-            f"{statistics.median(thumbs):.1f} |",
-            flush=True,
-        )
-        deciding(server, person, view, items)
-        server.close()
-        if items >= 1_000_000:
-            shutil.rmtree(case, ignore_errors=True)
-    print("\nslowest:", ", ".join(f"{n}/{o} {w:.0f} ms at {i:,}" for i, n, o, _, w in sorted(details, key=lambda d: -d[4])[:6]))
+            print(f"| {items:,} | {unknown:.0%} | {' | '.join(_measured(run, case, items, runs, details))} |", flush=True)
+            shutil.rmtree(case)
+    print("\nslowest:", ", ".join(f"{n}/{o} {w:.0f} ms at {i:,}" for i, n, o, w in sorted(details, key=lambda d: -d[3])[:8]))
 
 
-def views(server: Server, person: Any, items: int, runs: int, details: list[Any]) -> tuple[list[float], list[float]]:
-    """Return wall and CPU ms of each filter with its first window, in two orders."""
-    wall, cpu = list[float](), list[float]()
-    for _ in range(runs):
-        for name, wanted in FILTERS:
-            for order in ("first", "time"):
-                view, w, c = timed(_view, server, person, wanted, order)
-                wall.append(w)
-                cpu.append(c)
-                details.append((items, name, order, view.count, w))
-    return wall, cpu
+def _measured(run: Command, case: Path, items: int, runs: int, details: list[Any]) -> list[str]:
+    done = subprocess.run([sys.executable, "-c", MAKE, str(case)], env=run.env, capture_output=True, check=True)
+    wall, cpu, peak, _, mapped = json.loads(done.stdout)
+    with Watched(run, case).serving:
+        pass  # the page cache has the program and the table, as after `run`
+    server = Watched(run, case)
+    with server.serving:
+        first, first_cpu, begin = server.first_tiles(), server.cpu(), server.memory()[0]
+        walls, cpus = list[float](), list[float]()
+        for _ in range(runs):
+            for name, wanted in FILTERS:
+                for order in ("first", "time"):
+                    _, w, c = server.timed(server.view, wanted, order)
+                    walls.append(w)
+                    cpus.append(c)
+                    details.append((items, name, order, w))
+        single = [server.timed(_facets, server, [name])[1] for _ in range(runs) for name in FACETS]
+        every = [server.timed(_facets, server, FACETS)[1] for _ in range(runs)]
+        view = server.browser.view()
+        decided = [server.timed(server.browser.decide, view, n, category="0")[1] for n in range(50)]
+        end = server.memory()[0]
+    return [
+        f"{cpu:.1f} ({wall:.1f}), {peak:.0f}, {mapped / items:.0f}", f"{first:.2f} ({first_cpu:.2f})", both(walls), both(cpus), both(single),
+        both(every), both(decided), f"{begin:.0f}, {end:.0f} ({(end - begin) * MIB / items:.0f})",
+    ]  # fmt: skip
 
 
-def _view(server: Server, person: Any, wanted: Filter, order: str) -> Any:
-    view = server.desk.make_view(person, wanted, order, True)
-    rows.window(view, person, 0, 512)
-    return view
-
-
-def deciding(server: Server, person: Any, view: Any, items: int) -> None:
-    """Print what single decisions and one about everything cost, each durable, and its undo."""
-    import uuid
-
-    def request(target: api.Target, confirm: str | None = None) -> api.DecisionRequest:
-        return api.DecisionRequest(key=str(uuid.uuid4()), view=view.name, target=target, set=api.Wish(category="0"), confirm=confirm)
-
-    single = [timed(server.decider.decide, person, request(api.Target(index=n)))[1] for n in range(50)]
-    whole = api.Target(all=True)
-    confirm = server.decider.preview(person, view.name, whole).confirm
-    answer, bulk, _ = timed(server.decider.decide, person, request(whole, confirm))
-    _, back, _ = timed(server.decider.turn, person, api.TurnRequest(key=str(uuid.uuid4())), "undo")
-    print(
-        f"{'':2}at {items:,}: one decision p50 {statistics.median(single):.1f} ms, p95 {percentile(single, 0.95):.1f} ms; "
-        f"all {answer.contents:,} contents {bulk / 1e3:.1f} s, undone in {back / 1e3:.1f} s",
-        file=sys.stderr,
-    )
+def _facets(server: Watched, names: list[str]) -> Any:
+    return server.browser.post("/api/facets", {"filter": {"known": ["new"]}, "facets": names, "stacked": True})
 
 
 def merit(folder: Path) -> None:
@@ -203,7 +219,7 @@ def _reviewed(case: Path, matching: bool, stacked: bool, order: str) -> list[str
         heads = view.heads(0, view.count)
         looked = view.count
         decided = len(view.members) + (len(confirmed.members) if confirmed else 0)
-        near = view.ranking.near[heads] >= 2
+        near = view.table.near[heads] >= 2
         half = int(near.sum() + 1) // 2
         until = int((near.cumsum() >= half).argmax()) + 1 if half else 0
         return [f"{decided}", f"{looked}", f"{2000 * looked / decided:.0f}", f"{3000 * looked / decided:.0f}", f"{until}"]

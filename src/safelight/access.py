@@ -32,32 +32,24 @@ EVENTS = ("collect", "change", "consult", "disclose", "combine", "erase")
 class Gate:
     """Access of one person for one purpose to the facts of a case. `visible` is the items table within all scopes; `judged` are the
     matches with what the unit's library marks: `deconfirmed` (why) and `deconfirmed_by`, `flood` (contents that the entry hits, where
-    there are too many), `stands` where neither is so."""
+    there are too many), `stands` where neither is so. `where`: the scopes as a condition on an item and on the kind `c.kind` of its content."""
 
     def __init__(self, case: Case, purpose: str = "", memory: str = QUERY_MEMORY, library: str | None = None) -> None:
         self.case, self.purpose = case, purpose
         self.facts = Facts(case, memory)
         conditions = [_condition(e.label, e.source, e.scope) for e in case.exhibits()]
-        where = " or ".join(c for c in conditions if c) or "false"
+        self.where = " or ".join(c for c in conditions if c) or "false"
         scoped = any(e.scope != Scope() for e in case.exhibits())
         join = "left join contents c using (sha256)" if scoped else ""
-        self.facts.con.execute(f"create view visible as select i.* from items i {join} where {where}")
+        self.facts.con.execute(f"create view visible as select i.* from items i {join} where {self.where}")
         self.scoped = scoped
         self._decisions: Decisions | None = None
-        self.flood = max(1, int(case.settings.get("policies", {}).get("flood", FLOOD)))
-        self._judge(library)
+        self.flood = flood_of(case)
+        self._judge(marks_of(library))
 
-    def _judge(self, library: str | None) -> None:
+    def _judge(self, marked: list[tuple[str, str, int, str, str, str, str]]) -> None:
         import pyarrow as pa
 
-        from safelight.ledger import LedgerError
-        from safelight.match.deconfirmed import NegativeList
-        from safelight.match.library import Library
-
-        try:
-            marked = list(NegativeList(Library(library)).rows())
-        except (LedgerError, ValueError, KeyError) as e:
-            raise NotVerified(f"the negative list of the library cannot be read ({e}). Restore LIBRARY/deconfirmed from a copy.") from None
         columns = list(zip(*marked, strict=True)) or [()] * 7
         types = (pa.string(), pa.string(), pa.int64(), pa.string(), pa.string(), pa.string(), pa.string())
         names = ("set", "version", "entry", "sha256", "why", "who", "at")
@@ -124,6 +116,23 @@ class Gate:
         if not found:
             raise Refused(f"nothing in this case (within its scope) is named {name!r}. Look with `safelight find`.")
         return found
+
+
+def flood_of(case: Case) -> int:
+    """Return how many contents one entry may hit by look in this case."""
+    return max(1, int(case.settings.get("policies", {}).get("flood", FLOOD)))
+
+
+def marks_of(library: str | None) -> list[tuple[str, str, int, str, str, str, str]]:
+    """Return the negative list of the library as rows: set, version, entry, SHA-256 or empty, why, who, at."""
+    from safelight.ledger import LedgerError
+    from safelight.match.deconfirmed import NegativeList
+    from safelight.match.library import Library
+
+    try:
+        return list(NegativeList(Library(library)).rows())
+    except (LedgerError, ValueError, KeyError) as e:
+        raise NotVerified(f"the negative list of the library cannot be read ({e}). Restore LIBRARY/deconfirmed from a copy.") from None
 
 
 def _condition(label: str, source: int, scope: Scope) -> str:

@@ -1,4 +1,5 @@
-"""The path, on one screen: exhibits are listed, extracted, matched, stacked and linked; each step reads tables and writes tables.
+"""The path, on one screen: exhibits are listed, extracted, matched, stacked, linked, and put into the table of the review; each step reads
+tables and writes tables.
 
 A step whose output stands in the ledger for the same input is not done again, so a run that was stopped goes on where it was,
 and a new hash set is matched without reading evidence. Sequential, parallel and cluster are one argument.
@@ -69,6 +70,7 @@ def run(case: Case, settings: Settings, progress: Progress) -> None:
         match_step(case, settings, progress)
         stack_step(case, settings, progress)
         alike_step(case, progress)
+        table_step(case, settings, progress)
         case.ledger.append("run-end", command=settings.command)
 
 
@@ -182,6 +184,14 @@ def alike_step(case: Case, progress: Progress) -> None:
     summary = alike_case(case, progress)
     if summary is not None:
         case.ledger.append("alike", **summary)
+
+
+def table_step(case: Case, settings: Settings, progress: Progress) -> None:
+    """All tables → table: the columns that the review maps. Enters what it made in the ledger itself, as the review does where it makes one."""
+    from safelight.table.step import make_table
+
+    progress.begin("table", "", None)
+    make_table(case, settings.library)
 
 
 class _Past:

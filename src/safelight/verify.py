@@ -19,6 +19,8 @@ from safelight.evidence.folder import open_untouched
 from safelight.facts.layout import EXTRACT_STEPS, LIST_STEP, Layout
 from safelight.ledger import LedgerError
 
+TABLE = "table"
+
 
 def verify(case: Case, depth: str, walls: bool, command: str) -> tuple[list[str], dict[str, int]]:
     """Return the findings (empty: all is what it was) and what was checked. `depth`: quick, facts or full."""
@@ -71,6 +73,15 @@ def expected_files(case: Case) -> dict[Path, str]:
     return files
 
 
+def table_files(case: Case) -> dict[Path, str]:
+    """Return the files of the table of the review that the ledger says are used now, with their SHA-256."""
+    files = dict[str, dict[Path, str]]()
+    for e in case.ledger.entries():
+        if e["what"] == "table":
+            files[e["part"]] = {case.folder / TABLE / name: v[1] for name, v in e["files"].items()}
+    return {p: d for part in files.values() for p, d in part.items()}
+
+
 def _facts(case: Case, depth: str, counts: dict[str, int]) -> Iterator[str]:
     expected = expected_files(case)
     for path, digest in sorted(expected.items()):
@@ -80,6 +91,9 @@ def _facts(case: Case, depth: str, counts: dict[str, int]) -> Iterator[str]:
             yield f"missing: {name}"
         elif depth != "quick" and digest_file(path) != digest:
             yield f"changed: {name}"
+    for path, digest in sorted(table_files(case).items()):  # one that is missing is made again when somebody looks
+        if depth != "quick" and path.is_file() and digest_file(path) != digest:
+            yield f"changed: {path.relative_to(case.folder)}"
     for root in ("facts", "renditions", "matches", "stacks", "alike"):
         for path in sorted((case.folder / root).rglob("*")):
             if path.is_file() and path not in expected and not _unfinished(case, path):

@@ -19,7 +19,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli",),
     ("review",),
     ("report", "exports"),
-    ("pipeline", "verify", "access"),
+    ("pipeline",),
+    ("table",),
+    ("verify", "access"),
     ("executors", "decisions"),  # decisions know the schemes of hash sets
     ("stack",),  # stacks use the distance and the quality gate of the matcher
     ("extract", "match", "facts", "alike"),

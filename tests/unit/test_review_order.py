@@ -16,9 +16,11 @@ from safelight.decisions.numbers import Numbers
 from safelight.decisions.policy import policy_of
 from safelight.review import views
 from safelight.review.filters import Filter, Selection
-from safelight.review.order import EDITORS, ORDERS, SYSTEM, Ranking, reason
+from safelight.review.order import ORDERS, Ranking, reason
 from safelight.review.people import Person
-from safelight.review.table import KNOWN, Table
+from safelight.table.features import EDITORS, SYSTEM
+from safelight.table.step import open_table
+from safelight.table.table import KNOWN
 
 
 class Opened:
@@ -27,7 +29,7 @@ class Opened:
     def __init__(self, folder: Path) -> None:
         self.case = Case(folder)
         self.log = Log(folder, policy_of(self.case))
-        self.table = Table(self.case, "", self.log)
+        self.table = open_table(self.case).number_by(self.log.numbers)
         self.ranking = Ranking(self.table)
         self.person = Person(user="anna", role="reviewer", log=self.log)
 
@@ -114,7 +116,7 @@ def test_every_content_is_in_one_tile(opened: Opened, order: str, stacked: bool)
 
 def test_the_order_first_follows_its_steps(opened: Opened) -> None:
     """Walked by hand: class, nearness, density, generation, place, each only where the ones before are equal."""
-    table, ranking = opened.table, opened.ranking
+    table = opened.table
     steps = []
     for row in opened.view(stacked=False).members.tolist():
         folder = table.folder[table.first[row]]
@@ -130,7 +132,6 @@ def test_the_order_first_follows_its_steps(opened: Opened) -> None:
         steps.append((2 if illegal else 0, -near, -int(np.ceil(4 * hits / len(inside))), -generation, int(table.first[row])))
     assert sorted(steps) == steps
     assert {-3, -2} <= {s[1] for s in steps}
-    assert ranking.key.dtype == np.int64
 
 
 def test_a_copy_of_a_known_picture_stands_first(opened: Opened) -> None:

@@ -64,6 +64,7 @@ def rematch(folder: Path, shelf: Any, purpose: str = "") -> list[tuple[Any, ...]
     from safelight.access import Gate
     from safelight.case import Case
     from safelight.match.step import match_case, pending
+    from safelight.table.step import make_table
 
     case = Case(folder)
     with case.run_lock():
@@ -77,6 +78,7 @@ def rematch(folder: Path, shelf: Any, purpose: str = "") -> list[tuple[Any, ...]
         for summary in match_case(case, shelf, distance, _Silent()):
             case.ledger.append("match-removed" if summary.pop("removed", False) else "match", **summary)
             changed += [summary] if "set" in summary else []
+        make_table(case, str(shelf.path))
     return _new(gate, case, changed)
 
 

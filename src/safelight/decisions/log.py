@@ -215,7 +215,7 @@ class Log:
         """Make the state of these contents from their events that are not undone."""
         standing.clear(at)
         by_event: dict[int, list[bytes]] = {}
-        for name, seq in database.entries_of(self.con, (standing.numbers.names[n].tobytes() for n in at.tolist())):
+        for name, seq in database.entries_of(self.con, (n.tobytes() for n in standing.numbers.names_of(at))):
             by_event.setdefault(seq, []).append(name)
         for seq in sorted(by_event):
             said = standing.said.get(seq)

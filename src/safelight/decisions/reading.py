@@ -78,7 +78,7 @@ class Decisions:
         """Yield what stands of each content that was decided, flagged, tagged or noted, ascending by SHA-256."""
         if not self._con:
             return
-        raw = self.numbers.names.tobytes()
+        raw = self.numbers.names_of(np.arange(len(self.numbers))).tobytes()
         names = sorted(raw[at : at + 32] for at in range(0, len(raw), 32))
         for start in range(0, len(names), BATCH):
             part = names[start : start + BATCH]

@@ -12,6 +12,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from safelight.case import Case
 from safelight.durable import TEMPORARY
@@ -45,46 +46,61 @@ _DISTINCT = {"contents": "sha256", "pictures": "sha256", "features": "sha256", "
 """What names a row of the tables that hold each content once an exhibit."""
 
 
+def files_now(case: Case) -> dict[str, list[Path]]:
+    """Return the files of each table of `records.TABLES` that there are now, those of items in canonical order."""
+    files: dict[str, list[Path]] = {name: [] for name in TABLES}
+    for exhibit in case.exhibits():
+        _add_exhibit(Layout(case.folder), exhibit.key, files)
+    for table in ("matches", "alike", "stacks"):
+        files[table] = sorted((case.folder / table).glob("*/*.parquet"))
+    return files
+
+
+def _add_exhibit(layout: Layout, label: str, files: dict[str, list[Path]]) -> None:
+    """Add the files of one exhibit: its tables, else its shards, and listed shards that are not extracted yet."""
+    listed = layout.listed(label)
+    if not listed.is_dir():
+        return
+    files["volumes"].append(listed / "volumes.parquet")
+    files["problems"].append(listed / "problems.parquet")
+    second = layout.tables(label, "features")
+    if second.is_dir():
+        for table in SECOND:
+            files[table] += sorted(second.glob(f"{table}-*.parquet"))
+    only = layout.best(label)
+    tables = layout.tables(label, only)
+    if tables.is_dir():
+        for table in EXTRACTED:
+            files[table] += sorted(tables.glob(f"{table}-*.parquet"))
+        return
+    for number, path in enumerate(layout.list_shards(label)):
+        shard = layout.shard(label, only, number)
+        if shard.is_dir():
+            for table in EXTRACTED:
+                files[table].append(shard / f"{table}.parquet")
+        else:
+            files["items"].append(path)
+
+
 class Facts:
     """The facts of a case as they are now."""
 
     def __init__(self, case: Case, memory: str = MEMORY) -> None:
         self.case, self.layout = case, Layout(case.folder)
         self.con = connect(case.folder, memory)
-        files: dict[str, list[Path]] = {name: [] for name in TABLES}
-        for exhibit in case.exhibits():
-            self._exhibit(exhibit.key, files)
-        files["matches"] = sorted((case.folder / "matches").glob("*/*.parquet"))
-        files["alike"] = sorted((case.folder / "alike").glob("*/*.parquet"))
-        files["stacks"] = sorted((case.folder / "stacks").glob("*/*.parquet"))
-        self._files = files
-        for table, paths in files.items():
+        self.files = files_now(case)
+        for table, paths in self.files.items():
             self._view(table, paths)
 
-    def _exhibit(self, label: str, files: dict[str, list[Path]]) -> None:
-        """Add the files of one exhibit: its tables, else its shards, and listed shards that are not extracted yet."""
-        listed = self.layout.listed(label)
-        if not listed.is_dir():
-            return
-        files["volumes"].append(listed / "volumes.parquet")
-        files["problems"].append(listed / "problems.parquet")
-        second = self.layout.tables(label, "features")
-        if second.is_dir():
-            for table in SECOND:
-                files[table] += sorted(second.glob(f"{table}-*.parquet"))
-        only = self.layout.best(label)
-        tables = self.layout.tables(label, only)
-        if tables.is_dir():
-            for table in EXTRACTED:
-                files[table] += sorted(tables.glob(f"{table}-*.parquet"))
-            return
-        for number, path in enumerate(self.layout.list_shards(label)):
-            shard = self.layout.shard(label, only, number)
-            if shard.is_dir():
-                for table in EXTRACTED:
-                    files[table].append(shard / f"{table}.parquet")
-            else:
-                files["items"].append(path)
+    def in_pieces(self, table: str, columns: Sequence[str], last_first: bool = False) -> Iterator[tuple[Path, pa.Table]]:
+        """Yield (file, columns of a group of its rows) of a table, in the order of its files, which for items is the canonical one.
+
+        `last_first`: the last file first, so that of rows with one name that of the first file comes last, and stands.
+        """
+        for path in reversed(self.files[table]) if last_first else self.files[table]:
+            source = pq.ParquetFile(path)
+            for group in range(source.num_row_groups):
+                yield path, source.read_row_group(group, list(columns), use_threads=False)
 
     def in_order(self, table: str, columns: Sequence[str], rows: int) -> Iterator[pa.Table]:
         """Yield columns of a table in ascending SHA-256 (and number, for panels), each content once, in pieces of at most `rows`.
@@ -94,7 +110,7 @@ class Facts:
         work = self.case.folder / "work"
         work.mkdir(exist_ok=True)
         key = tuple(_DISTINCT[table].split(", "))
-        yield from distinct_in_order(self._files[table], key, work / f"{TEMPORARY}{secrets.token_hex(4)}", columns=columns, rows=rows)
+        yield from distinct_in_order(self.files[table], key, work / f"{TEMPORARY}{secrets.token_hex(4)}", columns=columns, rows=rows)
 
     def _view(self, table: str, paths: list[Path]) -> None:
         if paths:

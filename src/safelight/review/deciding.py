@@ -25,8 +25,8 @@ from safelight.review.desk import Desk
 from safelight.review.filters import words
 from safelight.review.people import Person
 from safelight.review.rows import standing
-from safelight.review.table import Array
 from safelight.review.views import View
+from safelight.table.table import Array
 
 CONFIRM_S = 300
 MOST_STANDING = 512

@@ -1,7 +1,7 @@
 """One case as the server has it open: facts as tables, views, the log of decisions, the account of exposure.
 
-A table is made at the start and again, in the background, when the ledger names new facts. Only new views are made from it. Everything
-that shows evidence writes its row to the ledger first (`consult`), with the words of the filter.
+The table that `run` made is mapped at the start, or made where it is missing; and again, in the background, when the ledger names new
+facts. Only new views are made from it. Everything that shows evidence writes its row to the ledger first (`consult`), with the words of the filter.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import numpy as np
 from safelight.access import EVENTS, Gate
 from safelight.case import Case
 from safelight.decisions.log import Log
-from safelight.decisions.numbers import digests
+from safelight.decisions.numbers import Numbers, digests
 from safelight.decisions.policy import Policy, policy_of
-from safelight.errors import Refused
+from safelight.errors import Refused, Stop
 from safelight.review import views as view_making
 from safelight.review.errors import gone
 from safelight.review.exposure import Exposure
@@ -30,8 +30,9 @@ from safelight.review.order import Ranking
 from safelight.review.people import Person
 from safelight.review.progress import Tail
 from safelight.review.renditions import Packs
-from safelight.review.table import ATTEMPTS, Array, Table
 from safelight.review.views import View, Views
+from safelight.table.step import ATTEMPTS, open_table, stored
+from safelight.table.table import Array, Table
 
 Reply = TypeVar("Reply")
 
@@ -47,16 +48,21 @@ class Desk:
     def __init__(self, case: Case, purpose: str = "", library: str | None = None) -> None:
         self.case, self.purpose, self.library = case, purpose, library
         self.policy: Policy = policy_of(case)
-        self.log = Log(case.folder, self.policy)
+        self.tail = Tail(case)
+        facts = self.tail.facts()
+        table = self._stored()
+        self.log = Log(case.folder, self.policy, Numbers(table.names, table.heads) if table else None)
         check_head(case, self.log)
         self.exposure = Exposure(self.log.numbers)
         self.log.watch(self.exposure)
         self.kept = Kept()
         self.log.watch(self.kept)
-        self.packs, self.views, self.tail = Packs(case), Views(), Tail(case)
+        self.packs, self.views = Packs(case), Views()
         self._making = threading.Lock()
         self._ranking: Ranking | None = None
         self._facts, self._made, self._took = -1, 0.0, 0.0
+        if table is not None:
+            self._take(table, facts)
         self._headed = self.log.standing.last
         self.served: dict[str, int] = {"views": 0, "pictures": 0}
 
@@ -82,16 +88,21 @@ class Desk:
     def _make(self) -> None:
         began = time.monotonic()
         facts = self.tail.facts()
+        self._take(open_table(self.case, self.library), facts)
+        self._took = time.monotonic() - began
+
+    def _take(self, table: Table, facts: int) -> None:
+        with self.log.lock:
+            table.number_by(self.log.numbers)
+            self.log.standing.grow()
+        self._ranking, self._facts, self._made = Ranking(table), facts, time.monotonic()
+
+    def _stored(self) -> Table | None:
+        """Return the table that stands in the case; None where the first one is to be made, or it cannot be said what is to be in it."""
         try:
-            table = Table(self.case, self.purpose, self.log, self.library)
-        except duckdb.BinderException:
-            raise Refused(
-                "the facts of this case were made by another version, with other columns. Nothing was changed; run `safelight run` first."
-            ) from None
-        ranking = Ranking(table)
-        ranking.sorted("first")  # worked out here, not while somebody waits
-        self._ranking, self._facts = ranking, facts
-        self._made, self._took = time.monotonic(), time.monotonic() - began
+            return stored(self.case, self.library)
+        except Stop:  # who asks for the first view is told
+            return None
 
     def renew(self) -> bool:
         """Make a new table in the background where there are new facts; say whether the newest one is of all facts."""

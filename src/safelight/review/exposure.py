@@ -15,7 +15,7 @@ import numpy as np
 
 from safelight.decisions.events import LEVELS, Event
 from safelight.decisions.numbers import Longs, Numbers, digests
-from safelight.review.table import Array
+from safelight.table.table import Array
 
 LIMIT_MS = 10_000
 """Longest time that one reveal is shown, and what an unended one counts."""

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from safelight.errors import Usage
 from safelight.match.pdq import QUALITY, join_batches
 from safelight.review.people import Person
-from safelight.review.table import KNOWN, NO_TIME, Array, Codes, Mask, Table
+from safelight.table.table import KNOWN, NO_TIME, Array, Codes, Mask, Table
 
 LOOKED_AT = ("image", "video")
 STATUSES = ("undecided", "proposed", "indicative", "final", "disputed")

@@ -15,7 +15,7 @@ from safelight.review import api
 from safelight.review.desk import Desk
 from safelight.review.filters import STATUSES, Selection
 from safelight.review.people import Person
-from safelight.review.table import KNOWN, NO_TIME, Array, Codes
+from safelight.table.table import KNOWN, NO_TIME, Array, Codes
 
 MOST_VALUES = 200
 MOST_BINS = 1_000

@@ -15,9 +15,9 @@ from safelight.review.desk import Desk
 from safelight.review.order import reason
 from safelight.review.people import Person
 from safelight.review.rows import label, proposals, standing
-from safelight.review.table import KNOWN, Table
 from safelight.review.times import instant
 from safelight.review.views import View
+from safelight.table.table import KNOWN, Table
 
 MOST_PLACES = 200
 MOST_MATCHES = 200

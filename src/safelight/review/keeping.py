@@ -6,6 +6,7 @@ import secrets
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from safelight.decisions.numbers import digests
 from safelight.errors import Usage
@@ -33,7 +34,7 @@ def keep(desk: Desk, person: Person, words: Words) -> KeptReply:
         if relation is not None:
             number = desk.number_at(relation.view, relation.index, person)
             rest = {k: v for k, v in msgspec.to_builtins(relation).items() if k not in ("view", "index")}
-            body[name] = {"content": desk.log.numbers.names[number].tobytes().hex(), **rest}
+            body[name] = {"content": desk.log.numbers.names_of(np.array([number]))[0].tobytes().hex(), **rest}
     if not body:
         raise Usage("there are no words to keep. Nothing was changed.")
 

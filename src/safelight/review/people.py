@@ -13,7 +13,7 @@ import numpy as np
 from safelight.decisions.log import Log
 from safelight.decisions.standing import DISPUTED, FINAL, FLAG_NAMES, INDICATIVE, SUPERVISOR, UNDECIDED
 from safelight.errors import Usage
-from safelight.review.table import KNOWN, Array, Mask, Table
+from safelight.table.table import KNOWN, Array, Mask, Table
 
 PROPOSED = 1
 _STATUS = np.zeros(4, np.int8)
@@ -102,7 +102,7 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
             decided = self.log.standing.given[table.number] > 0
         if not table.rows:
             return decided
-        judged = np.zeros(int(table.stack.max()) + 1, bool)
+        judged = np.zeros(table.stacks, bool)
         judged[table.stack[decided]] = True
         found: Mask = (judged[table.stack] & ~decided)[rows]
         return found

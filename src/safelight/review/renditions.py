@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from safelight.case import Case
 from safelight.facts.layout import Layout
-from safelight.review.table import Table
+from safelight.table.table import Table
 
 MAGIC = 0x504B4C53
 LEVELS = ("protected", "drawing", "small")

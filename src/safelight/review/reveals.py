@@ -10,7 +10,7 @@ from safelight.review.desk import Desk
 from safelight.review.errors import gone
 from safelight.review.exposure import LIMIT_MS
 from safelight.review.people import Person
-from safelight.review.table import KNOWN
+from safelight.table.table import KNOWN
 
 GRACE_S = 5.0
 """A picture is given so long after the limit of its reveal, for slow machines."""

@@ -12,8 +12,8 @@ from safelight.review.api import RowsReply
 from safelight.review.filters import STATUSES
 from safelight.review.order import reason
 from safelight.review.people import Person
-from safelight.review.table import KNOWN, Array, Table
 from safelight.review.views import View
+from safelight.table.table import KNOWN, Array, Table
 
 MOST_ROWS = 512
 LEVELS = ("small", "drawing", "protected")

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from safelight.errors import Refused, Usage
-from safelight.review.order import ORDERS
 from safelight.review.security import Wall
 from safelight.review.server import Server, application
 
@@ -77,8 +76,6 @@ def run(server: Server, listening: Listening, ready: Callable[[], None]) -> None
 def _first_table(server: Server) -> None:
     """Make the first table while the browser starts; who comes first waits for it, and is told of what goes wrong."""
     try:
-        ranking = server.desk.ranking()
-        for order in ORDERS:
-            ranking.sorted(order)
+        server.desk.ranking()
     except Exception as e:
         threading.current_thread().name = f"first table: {type(e).__name__}"

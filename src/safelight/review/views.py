@@ -19,7 +19,7 @@ from safelight.errors import Usage
 from safelight.review import order as orders
 from safelight.review.filters import Filter, Selection
 from safelight.review.order import Ranking
-from safelight.review.table import NO_TIME, Array, Table
+from safelight.table.table import NO_TIME, Array, Table
 
 MOST_VIEWS = 200
 MOST_BYTES = 1 << 29
@@ -114,7 +114,7 @@ def _tiles(table: Table, rows: Array) -> tuple[Array, Array]:
     if not len(rows):
         return rows, np.zeros(1, np.int64)
     stacks = table.stack[rows]
-    best = np.full(int(table.stack.max()) + 1, len(rows), np.int64)
+    best = np.full(table.stacks, len(rows), np.int64)
     place = np.arange(len(rows))
     best[stacks[::-1]] = place[::-1]  # the last writer wins: the first place of each stack
     lead = best[stacks]
@@ -141,11 +141,11 @@ def _labels(order: str, ranking: Ranking, heads: Array) -> tuple[Any, Array]:
     t = ranking.table
     match order:
         case "first":
-            code = ranking.classes[heads].astype(np.int64) * 4 + 3 - ranking.near[heads]
+            code = ranking.classes(heads).astype(np.int64) * 4 + 3 - ranking.near[heads]
 
             def first(i: int) -> str:
                 near = orders.NEAR_WORDS[int(ranking.near[heads[i]])]
-                return orders.CLASS_WORDS[int(ranking.classes[heads[i]])] + (f", {near}" if near else "")
+                return orders.CLASS_WORDS[int(ranking.classes(heads[i]))] + (f", {near}" if near else "")
 
             return first, code
         case "time":
