@@ -21,13 +21,13 @@ demo: ## Show a whole case on evidence made by code (below demo/).
 	@tools/setup.sh run
 	@$(PY) tools/demo.py
 
-test: ## Run all tests, a process for each core; a file's tests run in one, for they share what is costly to make.
+test: ## Run all tests.
 	@tools/setup.sh test
-	@$(PY) -m pytest -n auto --dist loadfile
+	@$(PY) -m pytest
 
 test-fast: ## Run the tests that are not marked slow.
 	@tools/setup.sh test
-	@$(PY) -m pytest -n auto --dist loadfile -m "not slow"
+	@$(PY) -m pytest -m "not slow"
 
 check: ## Lint, format, types, layers, licences; the page's types, lint and unit tests.
 	@tools/setup.sh test
