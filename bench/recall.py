@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image
 from recall_edits import EDITS, GOALS, framed, phone, text_page
 
-from safelight.alike import features, geometry, index, panels
+from safelight.alike import common, features, geometry, index, panels
 from safelight.extract.pictures import extract_picture
 from safelight.extract.pictures.pdq import distance
 from safelight.extract.pictures.second import second_look
@@ -100,19 +100,20 @@ def signals(known: Seen, copy: Seen, linked: bool, same_bytes: bool) -> dict[str
 def links(seen: list[Seen]) -> tuple[dict[tuple[int, int], geometry.Shared], int]:
     """Return the links of a gallery by index and geometry, frames left out, and the number of candidates."""
     have = [n for n, s in enumerate(seen) if s.features is not None]
+
+    def own(number: int) -> features.Features:
+        one = seen[number].features
+        assert one is not None
+        return one
+
     points = [features.points_of(s.features) for s in seen if s.features is not None]
     bits = [np.frombuffer(s.features.descriptors, np.uint8).reshape(-1, 32) for s in seen if s.features is not None]
     if not have:
         return {}, 0
     who = np.repeat(np.array(have, np.uint32), [len(p) for p in points])
     first, second, flipped = index.candidates(index.Corners(who, np.concatenate([p["turn"] for p in points]), np.concatenate(bits)))
-    found = {}
-    for a, b, mirrored in zip(first.tolist(), second.tolist(), flipped.tolist(), strict=True):
-        one, two = seen[a].features, seen[b].features
-        shared = geometry.shared(one, two, (mirrored,)) if one is not None and two is not None else None
-        if shared is not None and shared.relation != "frame":
-            found[a, b] = shared
-    return found, len(first)
+    settled = common.judged(list(common.verified(zip(first.tolist(), second.tolist(), flipped.tolist(), strict=True), own)), own)
+    return {(a, b): shared for a, b, shared in settled if shared.relation != "frame"}, len(first)
 
 
 class Peer:

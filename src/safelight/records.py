@@ -198,7 +198,7 @@ RELATIONS = {
     "a-in-b": "most of a is a part of b: a was cut out of b, or b is a collage or screenshot with a in it",
     "b-in-a": "most of b is a part of a",
     "part": "they share a part",
-    "frame": "they share what is around (head, keys, border) in the same place; what is inside differs",
+    "frame": "they share a thing laid on both (head and keys of an app, border, sticker, caption); the rest differs, or many other pictures have it",
 }
 """How two pictures that are alike belong together."""
 

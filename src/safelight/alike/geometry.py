@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from safelight.alike.features import Features, points_of
+import numpy as np
+from numpy.typing import NDArray
+
+from safelight.alike.features import Features
 
 INLIERS = 6
 """Corners that agree, at least 10 pixels of the plane apart from one another."""
@@ -28,10 +31,9 @@ COVERED, COVERED_BY_MANY = 0.4, 0.55
 FEW, SUPPORT_OF_FEW, COVERED_BY_FEW = 10, 0.4, 0.5
 """Below ten inliers both shares must be larger: lines of text agree in six letters by chance."""
 
-SAME_PLACE = 0.02
-FRAME_COVERED, FRAME_INSIDE = 0.8, 0.7
-"""Where nothing moved by more than 2 % of the long side, the pictures may have no more than a frame in common (head and foot of an app, a
-keyboard): then corners must agree in more of the cells, and so much of all corners of both must lie within the common part."""
+CONFINED, CONFINED_CELLS = 0.3, 0.5
+"""A frame: of all corners that the map lays on one another less than this share agree, and in less than half of the cells of that whole
+part. So do the head and keys of an app, a sticker, a caption on different pictures; a picture under a sticker agrees all around it."""
 
 Box = tuple[float, float, float, float]
 Map = tuple[float, float, float, float, float, float]
@@ -44,47 +46,74 @@ class Shared(NamedTuple):
     mirrored: bool
     inliers: int
     seen: int
+    whole: int
+    """Corners of the less detailed one in all that the map lays on one another; `seen` are those where corners agree."""
     covered: float
     area_a: float
     area_b: float
     box_a: Box
     box_b: Box
     map: Map
+    agreeing: bytes
+    """Numbers of the corners that agree, of a and of b in turn, as u16 LE."""
+
+
+NOTHING = "nothing"
+"""Relation of corners that agree on a map and are too few, too close or too lonely for a link. Never leaves the linking."""
 
 
 def shared(a: Features, b: Features, mirrored: Sequence[bool] = (False, True)) -> Shared | None:
     """Return what two pictures share, as they are or with one mirrored; None where that is nothing. Either may be paired with the other."""
+    found = agreement(a, b, mirrored)
+    return None if found is None or found.relation == NOTHING else found
+
+
+def agreement(a: Features, b: Features, mirrored: Sequence[bool] = (False, True)) -> Shared | None:
+    """Return the same, and `NOTHING` with its corners where they agree and share too little; None where no corners agree."""
     best: Shared | None = None
     for flipped in mirrored:
         found = one_way(a, b, flipped)
-        if found is None:
+        if found is None or found.relation == NOTHING:
             back = one_way(b, a, flipped)
-            found = None if back is None else _turned_round(back)
-        if found is not None and (best is None or found.inliers > best.inliers):
+            found = found if back is None or (found and back.relation == NOTHING) else _turned_round(back)
+        if found is not None and (best is None or rank(found) > rank(best)):
             best = found
     return best
 
 
+def rank(s: Shared) -> tuple[bool, int]:
+    """Order what may be said of one pair: what is a link, then what has more corners."""
+    return s.relation != NOTHING, s.inliers
+
+
 def one_way(a: Features, b: Features, mirrored: bool) -> Shared | None:
-    """Pair the corners of `a` with those of `b`; None where they do not share enough."""
+    """Pair the corners of `a` with those of `b`."""
     from safelight.native import _features
 
     answer = _features.compare(a.points, a.descriptors, b.points, b.descriptors, mirrored)
-    _, inliers, seen_a, seen_b, cells, covered, affine, box_a, box_b, filled_a, filled_b = answer
-    seen, area_a, area_b = min(seen_a, seen_b), filled_a / (a.width * a.height), filled_b / (b.width * b.height)
-    least = AREA_OF_MANY if inliers >= MANY else AREA
-    if inliers < INLIERS or min(area_a, area_b) < least or inliers < SUPPORT * seen:
+    counts, affine, box_a, box_b, filled_a, filled_b, agreeing = answer
+    _, inliers, seen_a, seen_b, cells, covered, *whole = counts
+    if inliers < INLIERS:
         return None
-    share = covered / cells
+    seen, share, area_a, area_b = min(seen_a, seen_b), covered / cells, filled_a / (a.width * a.height), filled_b / (b.width * b.height)
+    if not _is_enough(inliers, seen, share, min(area_a, area_b)):
+        relation = NOTHING
+    else:
+        relation = "frame" if _is_confined(inliers, *whole) else _relation(a, b, affine, box_a, box_b)
+    return Shared(relation, mirrored, inliers, seen, min(whole[:2]), share, area_a, area_b, box_a, box_b, affine, agreeing)
+
+
+def _is_enough(inliers: int, seen: int, share: float, area: float) -> bool:
+    if area < (AREA_OF_MANY if inliers >= MANY else AREA) or inliers < SUPPORT * seen:
+        return False
     if share < (COVERED_BY_MANY if inliers >= MANY else COVERED):
-        return None
-    if inliers < FEW and (share < COVERED_BY_FEW or inliers < SUPPORT_OF_FEW * seen):
-        return None
-    relation = _relation(a, b, affine, box_a, box_b)
-    in_place = not mirrored and _moved(a, b, affine) < SAME_PLACE
-    if in_place and (share < FRAME_COVERED or min(_inside(a, box_a), _inside(b, box_b)) < FRAME_INSIDE):
-        relation = "frame"
-    return Shared(relation, mirrored, inliers, seen, share, area_a, area_b, box_a, box_b, affine)
+        return False
+    return inliers >= FEW or (share >= COVERED_BY_FEW and inliers >= SUPPORT_OF_FEW * seen)
+
+
+def _is_confined(inliers: int, whole_a: int, whole_b: int, cells: int, covered: int) -> bool:
+    """Say whether the agreement is confined to a small piece of what the map lays on one another."""
+    return inliers < CONFINED * min(whole_a, whole_b) and covered < CONFINED_CELLS * cells
 
 
 def _turned_round(s: Shared) -> Shared:
@@ -93,24 +122,13 @@ def _turned_round(s: Shared) -> Shared:
     d = m0 * m4 - m1 * m3
     inverse = (m4 / d, -m1 / d, (m1 * m5 - m4 * m2) / d, -m3 / d, m0 / d, (m3 * m2 - m0 * m5) / d)
     relation = {"a-in-b": "b-in-a", "b-in-a": "a-in-b"}.get(s.relation, s.relation)
-    return Shared(relation, s.mirrored, s.inliers, s.seen, s.covered, s.area_b, s.area_a, s.box_b, s.box_a, inverse)
+    turned = numbers(s)[:, ::-1].tobytes()
+    return Shared(relation, s.mirrored, s.inliers, s.seen, s.whole, s.covered, s.area_b, s.area_a, s.box_b, s.box_a, inverse, turned)
 
 
-def _inside(picture: Features, box: Box) -> float:
-    """Return the share of all corners of a picture that lie within a box."""
-    points = points_of(picture)
-    x, y = points["x"] / 16, points["y"] / 16
-    return float(((x >= box[0]) & (x <= box[2]) & (y >= box[1]) & (y <= box[3])).mean())
-
-
-def _moved(a: Features, b: Features, m: Map) -> float:
-    """Return by how much of the long side the corners of a picture move, if it is laid on the other as it is."""
-    across, down = b.width / a.width, b.height / a.height
-    if abs(across / down - 1) > SAME_PLACE:
-        return 1.0
-    corners = ((0, 0), (a.width, 0), (0, a.height), (a.width, a.height))
-    moves = [max(abs(m[0] * x + m[1] * y + m[2] - x * across), abs(m[3] * x + m[4] * y + m[5] - y * down)) for x, y in corners]
-    return max(moves) / max(b.width, b.height)
+def numbers(s: Shared) -> NDArray[np.uint16]:
+    """Return the numbers of the agreeing corners (n, 2): of a, of b."""
+    return np.frombuffer(s.agreeing, "<u2").reshape(-1, 2)
 
 
 WHOLE, WHOLE_BOX = 0.8, 0.25

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from safelight.alike import geometry, index
+from safelight.alike import common, geometry, index
 from safelight.alike.features import POINT, Features
 from safelight.alike.panel_links import panel_links
 from safelight.case import Case
@@ -26,6 +26,8 @@ from safelight.facts.writer import TableWriter
 from safelight.records import FEATURES
 
 STEP = "alike-1"
+RULES = 2
+"""Raised when the same features give other links: then cases are linked anew."""
 ROWS = 5_000
 
 Row = tuple[Any, ...]
@@ -38,7 +40,7 @@ def alike_case(case: Case, progress: Any) -> dict[str, Any] | None:
     if not inputs:
         return None
     target = case.folder / "alike" / STEP
-    key = hashlib.sha256(f"{STEP} {inputs}".encode()).hexdigest()
+    key = hashlib.sha256(f"{STEP} {RULES} {inputs}".encode()).hexdigest()
     if is_current(case, f"alike/{STEP}", key):
         return None
     target.parent.mkdir(exist_ok=True)
@@ -118,21 +120,17 @@ def _chosen_features(facts: Facts) -> Iterator[dict[str, Any]]:
 def _feature_links(gallery: _Gallery, progress: Any) -> Iterator[Row]:
     if not gallery.names:
         return
+    links = list(common.verified(_candidates(gallery, progress), gallery.features))
+    for a, b, found in common.judged(links, gallery.features):
+        yield _row(gallery, a, b, found)
+
+
+def _candidates(gallery: _Gallery, progress: Any) -> Iterator[tuple[int, int, bool]]:
     first, second, flipped = index.candidates(gallery.corners)
     gallery.candidates = len(first)
-    best: tuple[int, int, geometry.Shared] | None = None
-    for a, b, mirrored in zip(first.tolist(), second.tolist(), flipped.tolist(), strict=True):
+    for candidate in zip(first.tolist(), second.tolist(), flipped.tolist(), strict=True):
         progress.advance(1)
-        found = geometry.shared(gallery.features(a), gallery.features(b), (mirrored,))
-        if found is None:
-            continue
-        if best is not None and best[:2] == (a, b) and best[2].inliers >= found.inliers:
-            continue
-        if best is not None and best[:2] != (a, b):
-            yield _row(gallery, *best)
-        best = (a, b, found)
-    if best is not None:
-        yield _row(gallery, *best)
+        yield candidate
 
 
 def _row(gallery: _Gallery, a: int, b: int, s: geometry.Shared) -> Row:

@@ -42,6 +42,22 @@ static PyObject *py_extract(PyObject *self, PyObject *args) {
     return answer;
 }
 
+/* The verdict as a tuple; the agreeing corners as two u16 LE a pair, number in a and in b, in the order of the pairs. */
+static PyObject *verdict_answer(const Verdict *v) {
+    uint8_t agreeing[4 * FEATURE_MOST];
+    Py_ssize_t size = 0;
+    for (int k = 0; k < v->pairs && v->inliers; k++) {
+        if (!v->in[k]) continue;
+        agreeing[size++] = (uint8_t)v->pair[k].a, agreeing[size++] = (uint8_t)(v->pair[k].a >> 8);
+        agreeing[size++] = (uint8_t)v->pair[k].b, agreeing[size++] = (uint8_t)(v->pair[k].b >> 8);
+    }
+    const double *t = v->transform;
+    const float *x = v->box_a, *y = v->box_b;
+    return Py_BuildValue("((iiiiiiiiii)(dddddd)(ffff)(ffff)ddy#)", v->matches, v->inliers, v->seen_a, v->seen_b, v->cells, v->covered,
+                         v->whole_a, v->whole_b, v->whole_cells, v->whole_covered, t[0], t[1], t[2], t[3], t[4], t[5], x[0], x[1],
+                         x[2], x[3], y[0], y[1], y[2], y[3], v->area_a, v->area_b, (const char *)agreeing, size);
+}
+
 static PyObject *py_compare(PyObject *self, PyObject *args) {
     Py_buffer v[4];
     int mirrored, ready = 0;
@@ -59,12 +75,7 @@ static PyObject *py_compare(PyObject *self, PyObject *args) {
         Py_BEGIN_ALLOW_THREADS
         features_compare(a, b, mirrored, verdict);
         Py_END_ALLOW_THREADS
-        const double *t = verdict->transform;
-        const float *x = verdict->box_a, *y = verdict->box_b;
-        answer = Py_BuildValue("(iiiiii(dddddd)(ffff)(ffff)dd)", verdict->matches, verdict->inliers, verdict->seen_a, verdict->seen_b,
-                               verdict->cells, verdict->covered, t[0],
-                               t[1], t[2], t[3], t[4], t[5], x[0], x[1], x[2], x[3], y[0], y[1], y[2], y[3], verdict->area_a,
-                               verdict->area_b);
+        answer = verdict_answer(verdict);
     }
     for (int i = 0; i < 4; i++) PyBuffer_Release(&v[i]);
     free(verdict);
@@ -76,8 +87,8 @@ static PyObject *py_compare(PyObject *self, PyObject *args) {
 static PyMethodDef methods[] = {
     {"extract", py_extract, METH_VARARGS, "extract(plane, width, height, most) -> (points, descriptors): 6 and 32 bytes a feature."},
     {"compare", py_compare, METH_VARARGS,
-     "compare(points_a, descriptors_a, points_b, descriptors_b, mirrored) -> (matches, inliers, seen_a, seen_b, cells, covered, transform, box_a, box_b, "
-     "area_a, area_b)"},
+     "compare(points_a, descriptors_a, points_b, descriptors_b, mirrored) -> ((matches, inliers, seen_a, seen_b, cells, covered, whole_a, "
+     "whole_b, whole_cells, whole_covered), transform, box_a, box_b, area_a, area_b, agreeing)"},
     {NULL, NULL, 0, NULL},
 };
 

@@ -309,9 +309,9 @@ def spread(places: list[tuple[float, float]]) -> float:
 def compare(points_a: bytes, descriptors_a: bytes, points_b: bytes, descriptors_b: bytes, mirrored: bool) -> tuple[Any, ...]:
     """Return what the kernel returns."""
     a, b = unpack(points_a, descriptors_a, mirrored), unpack(points_b, descriptors_b)
-    nothing = ((0.0,) * 6, (0.0,) * 4, (0.0,) * 4, 0.0, 0.0)
+    nothing = ((0.0,) * 4, (0.0,) * 4, 0.0, 0.0, b"")
     if not a.x or not b.x:
-        return (0, 0, 0, 0, 0, 0, *nothing)
+        return ((0,) * 10, (0.0,) * 6, *nothing)
     pairs = pair(a, b)
     votes = [len(agree(a, b, pairs, propose(a, b, i, j), 0.2, j)) for i, j in pairs]
     order = sorted(range(len(pairs)), key=lambda k: (-votes[k], k))[:PROPOSALS]
@@ -322,20 +322,23 @@ def compare(points_a: bytes, descriptors_a: bytes, points_b: bytes, descriptors_
             if len(again) > len(found):
                 found, t = again, fitted
     if len(found) < FEWEST:
-        return (len(pairs), 0, 0, 0, 0, 0, tuple(t) if found else nothing[0], *nothing[1:])
+        return ((len(pairs), *(0,) * 9), tuple(t) if found else (0.0,) * 6, *nothing)
     of_a = [(a.x[pairs[k][0]], a.y[pairs[k][0]]) for k in found]
     of_b = [(b.x[pairs[k][1]], b.y[pairs[k][1]]) for k in found]
     box_a, box_b = _box(of_a), _box(of_b)
     laid = [(t[0] * x + t[1] * y + t[2], t[3] * x + t[4] * y + t[5]) for x, y in zip(a.x, a.y, strict=True)]
-    seen_a = distinct([(x, y) for x, y, p in zip(a.x, a.y, laid, strict=True) if _within(p, box_b)])
-    seen_b = distinct([p for p in zip(b.x, b.y, strict=True) if _within(p, box_b)])
-    both = _cells(laid, box_b) & _cells(list(zip(b.x, b.y, strict=True)), box_b)
-    own = _cells(of_b, box_b)
+    common = _common(laid, list(zip(b.x, b.y, strict=True)), box_b)
+    counts = [min(distinct(of_a), distinct(of_b))]
+    for box in (box_b, common):
+        counts.append(distinct([(x, y) for x, y, p in zip(a.x, a.y, laid, strict=True) if _within(p, box)]))
+        counts.append(distinct([p for p in zip(b.x, b.y, strict=True) if _within(p, box)]))
+        both, own = _cells(laid, box) & _cells(list(zip(b.x, b.y, strict=True)), box), _cells(of_b, box)
+        counts += [len(both | own), len(own)]
     if mirrored:
         box_a = (-box_a[2], box_a[1], -box_a[0], box_a[3])
         t = [-t[0], *t[1:3], -t[3], *t[4:]]
-    counts = (len(pairs), min(distinct(of_a), distinct(of_b)), seen_a, seen_b, len(both | own), len(own))
-    return (*counts, tuple(t), box_a, box_b, spread(of_a), spread(of_b))
+    agreeing = b"".join(n.to_bytes(2, "little") for k in found for n in pairs[k])
+    return ((len(pairs), *counts), tuple(t), box_a, box_b, spread(of_a), spread(of_b), agreeing)
 
 
 Box = tuple[float, float, float, float]
@@ -344,6 +347,14 @@ Box = tuple[float, float, float, float]
 def _box(places: list[tuple[float, float]]) -> Box:
     xs, ys = [p[0] for p in places], [p[1] for p in places]
     return min(xs), min(ys), max(xs), max(ys)
+
+
+def _common(laid: list[tuple[float, float]], own: list[tuple[float, float]], agreeing: Box) -> Box:
+    """Return the box that holds all that lies on one another, rounded as the kernel does, and what agrees."""
+    one, two = _box(laid), _box(own)
+    left, top = (float(np.float32(max(one[k], two[k]))) for k in (0, 1))
+    right, bottom = (float(np.float32(min(one[k], two[k]))) for k in (2, 3))
+    return min(left, agreeing[0]), min(top, agreeing[1]), max(right, agreeing[2]), max(bottom, agreeing[3])
 
 
 def _within(p: tuple[float, float], box: Box) -> bool:

@@ -30,6 +30,7 @@ typedef struct {
 
 typedef struct {
     int matches, inliers, seen_a, seen_b, cells, covered;
+    int whole_a, whole_b, whole_cells, whole_covered; /* the same over all that the map lays on one another */
     double transform[6]; /* x' = t0 x + t1 y + t2, y' = t3 x + t4 y + t5 */
     float box_a[4], box_b[4];
     double area_a, area_b;
@@ -201,11 +202,10 @@ static double spread(const double *x, const double *y, const int *number, int co
     return d > 0 ? 12.0 * sqrt(d) / count : 0.0;
 }
 
-/* Cut what was matched of `b` into cells: in how many of those where both pictures have corners do some agree? Of a frame round two
+/* Cut a box of `b` into cells: in how many of those where both pictures have corners do some agree? Of a frame round two
    different pictures they agree at the edges only. */
-static void cover(const FeatureSet *a, const FeatureSet *b, Verdict *v) {
+static void cover(const FeatureSet *a, const FeatureSet *b, const Verdict *v, const float *box, int *cells, int *covered) {
     const double *t = v->transform;
-    const float *box = v->box_b;
     uint8_t cell[CELLS * CELLS] = {0};
     double width = box[2] - box[0] + 1.0, height = box[3] - box[1] + 1.0;
     for (int i = 0; i < a->count; i++) {
@@ -221,7 +221,37 @@ static void cover(const FeatureSet *a, const FeatureSet *b, Verdict *v) {
             double x = b->x[v->pair[k].b] - box[0], y = b->y[v->pair[k].b] - box[1];
             cell[(int)(y * CELLS / height) * CELLS + (int)(x * CELLS / width)] |= 4;
         }
-    for (int c = 0; c < CELLS * CELLS; c++) v->cells += (cell[c] & 3) == 3 || cell[c] & 4, v->covered += (cell[c] & 4) != 0;
+    for (int c = 0; c < CELLS * CELLS; c++) *cells += (cell[c] & 3) == 3 || cell[c] & 4, *covered += (cell[c] & 4) != 0;
+}
+
+/* Corners of both within a box of `b`, apart from one another. */
+static void within(const FeatureSet *a, const FeatureSet *b, Verdict *v, const float *box, int *of_a, int *of_b) {
+    const double *t = v->transform;
+    int numbers[2][FEATURE_MOST], seen[2] = {0, 0};
+    for (int i = 0; i < a->count; i++) {
+        double x = t[0] * a->x[i] + t[1] * a->y[i] + t[2], y = t[3] * a->x[i] + t[4] * a->y[i] + t[5];
+        if (x >= box[0] && x <= box[2] && y >= box[1] && y <= box[3]) numbers[0][seen[0]++] = i;
+    }
+    for (int j = 0; j < b->count; j++)
+        if (b->x[j] >= box[0] && b->x[j] <= box[2] && b->y[j] >= box[1] && b->y[j] <= box[3]) numbers[1][seen[1]++] = j;
+    *of_a = distinct(a->x, a->y, numbers[0], seen[0], v->kept), *of_b = distinct(b->x, b->y, numbers[1], seen[1], v->kept);
+}
+
+/* The box of `b` that holds all that the map lays on corners of it: the common part, whether it agrees or not. */
+static void common_box(const FeatureSet *a, const FeatureSet *b, const double *t, float *box) {
+    double own[4] = {b->x[0], b->y[0], b->x[0], b->y[0]}, laid[4] = {0, 0, 0, 0};
+    for (int j = 1; j < b->count; j++) {
+        own[0] = b->x[j] < own[0] ? b->x[j] : own[0], own[2] = b->x[j] > own[2] ? b->x[j] : own[2];
+        own[1] = b->y[j] < own[1] ? b->y[j] : own[1], own[3] = b->y[j] > own[3] ? b->y[j] : own[3];
+    }
+    for (int i = 0; i < a->count; i++) {
+        double x = t[0] * a->x[i] + t[1] * a->y[i] + t[2], y = t[3] * a->x[i] + t[4] * a->y[i] + t[5];
+        laid[0] = i == 0 || x < laid[0] ? x : laid[0], laid[2] = i == 0 || x > laid[2] ? x : laid[2];
+        laid[1] = i == 0 || y < laid[1] ? y : laid[1], laid[3] = i == 0 || y > laid[3] ? y : laid[3];
+    }
+    for (int k = 0; k < 2; k++) {
+        box[k] = (float)(own[k] > laid[k] ? own[k] : laid[k]), box[k + 2] = (float)(own[k + 2] < laid[k + 2] ? own[k + 2] : laid[k + 2]);
+    }
 }
 
 static void conclude(const FeatureSet *a, const FeatureSet *b, Verdict *v) {
@@ -231,16 +261,16 @@ static void conclude(const FeatureSet *a, const FeatureSet *b, Verdict *v) {
     int apart_a = distinct(a->x, a->y, numbers[0], count, v->kept), apart_b = distinct(b->x, b->y, numbers[1], count, v->kept);
     v->inliers = apart_a < apart_b ? apart_a : apart_b;
     v->area_a = spread(a->x, a->y, numbers[0], count, v->box_a), v->area_b = spread(b->x, b->y, numbers[1], count, v->box_b);
-    const double *t = v->transform;
-    int seen[2] = {0, 0};
-    for (int i = 0; i < a->count; i++) {
-        double x = t[0] * a->x[i] + t[1] * a->y[i] + t[2], y = t[3] * a->x[i] + t[4] * a->y[i] + t[5];
-        if (x >= v->box_b[0] && x <= v->box_b[2] && y >= v->box_b[1] && y <= v->box_b[3]) numbers[0][seen[0]++] = i;
+    within(a, b, v, v->box_b, &v->seen_a, &v->seen_b);
+    cover(a, b, v, v->box_b, &v->cells, &v->covered);
+    float common[4];
+    common_box(a, b, v->transform, common);
+    for (int k = 0; k < 2; k++) { /* a corner that agrees may be laid a little beside the one it agrees with */
+        common[k] = common[k] < v->box_b[k] ? common[k] : v->box_b[k];
+        common[k + 2] = common[k + 2] > v->box_b[k + 2] ? common[k + 2] : v->box_b[k + 2];
     }
-    for (int j = 0; j < b->count; j++)
-        if (b->x[j] >= v->box_b[0] && b->x[j] <= v->box_b[2] && b->y[j] >= v->box_b[1] && b->y[j] <= v->box_b[3]) numbers[1][seen[1]++] = j;
-    v->seen_a = distinct(a->x, a->y, numbers[0], seen[0], v->kept), v->seen_b = distinct(b->x, b->y, numbers[1], seen[1], v->kept);
-    cover(a, b, v);
+    within(a, b, v, common, &v->whole_a, &v->whole_b);
+    cover(a, b, v, common, &v->whole_cells, &v->whole_covered);
 }
 
 /* Fill `v` with what `a` and `b` have in common; `inliers` is 0 where that is nothing. `a` is changed where `mirrored`. */
