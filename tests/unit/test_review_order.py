@@ -35,11 +35,11 @@ class Opened:
 
     def rows(self, **wanted: Any) -> list[bytes]:
         """Return the SHA-256 that a filter selects."""
-        selection = Selection(self.table, self.person, Filter(**wanted), lambda view, index: 0)
+        selection = Selection(self.table, self.person, Filter(**wanted), lambda view, index: 0, lambda name: np.zeros(0, np.int64))
         return [self.table.names[r].tobytes() for r in np.flatnonzero(selection.mask())]
 
     def view(self, order: str = "first", stacked: bool = True, **wanted: Any) -> views.View:
-        selection = Selection(self.table, self.person, Filter(**wanted), lambda view, index: 0)
+        selection = Selection(self.table, self.person, Filter(**wanted), lambda view, index: 0, lambda name: np.zeros(0, np.int64))
         return views.make(self.ranking, selection, order, stacked, 0)
 
 

@@ -249,7 +249,8 @@ class Desk:
             ],
             "places_total": 1,
             "matches": [],
-            "stack": {"size": 1, "distance": 0, "why": "", "members": []},
+            "stack": {"size": 1, "distance": 0, "why": "", "rank": None, "of": 1, "rank_why": "", "members": []},
+            "alike": [],
             "problems": [],
             "order": {"name": "first", "reason": "unknown to every set"},
             "decisions": [

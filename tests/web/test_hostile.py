@@ -41,7 +41,9 @@ INJECTED = """(own) => [...document.querySelectorAll('*')].flatMap((e) => {
 def settled(page: Any) -> None:
     """Wait until the page has loaded what it shows."""
     until(page, "!document.body.innerText.includes('Loading …') && !document.body.innerText.includes('Counting …')")
-    until(page, "!document.querySelector('section.panel[aria-busy=true]')")
+    until(
+        page, "!document.body.innerText.includes('Putting the list in order') && !document.querySelector('section.panel[aria-busy=true]')"
+    )
     until(
         page,
         "![...document.querySelectorAll('.row:not([hidden]) .cell:not([hidden])')].some((c) => (c.getAttribute('aria-label') ?? '').includes('not loaded'))",
@@ -51,6 +53,7 @@ def settled(page: Any) -> None:
 def clean(page: Any, where: str) -> None:
     """Nothing ran, nothing was put in, nothing goes beyond the window, and what is invisible stands there escaped."""
     assert page.evaluate("'taken' in window || document.cookie !== ''") is False, where
+    assert page.evaluate("window.violations") == [], where
     assert page.evaluate(INJECTED, OWN) == [], where
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), where
     shown = page.evaluate("document.documentElement.textContent + [...document.querySelectorAll('[aria-label]')].map((e) => e.ariaLabel)")
@@ -107,8 +110,9 @@ def test_every_page(page: Any, size: tuple[int, int]) -> None:
     page.set_viewport_size({"width": size[0], "height": size[1]})
     seen = ""
     for path in PAGES:
+        page.goto("about:blank")  # so that the page is loaded anew, and what it waits for is waited for
         page.goto(page.one.address + "/#/" + path)
-        page.locator("main").wait_for()
+        page.locator("main.middle, main.scroller").wait_for()
         settled(page)
         if page.locator(".desk").count() and not page.locator("section.panel").count():
             page.get_by_role("button", name="Filter", exact=True).click()

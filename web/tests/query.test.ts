@@ -38,7 +38,7 @@ const filters: fc.Arbitrary<Filter> = fc.record(
     same: fc.record({
       view: fc.constant("v7"),
       index: fc.nat(),
-      what: fc.constantFrom("folder", "camera", "stack", "content"),
+      what: fc.constantFrom("folder", "camera", "stack", "content", "alike"),
     }),
   },
   { requiredKeys: [] },

@@ -243,13 +243,38 @@ class MemberReply(Reply):
     index: int | None
     label: str
     distance: int
+    rank: int | None
+    looks: str
+    own: bool
 
 
 class StackReply(Reply):
     size: int
     distance: int
     why: str
+    rank: int | None
+    of: int
+    rank_why: str
     members: list[MemberReply]
+
+
+class AlikeReply(Reply):
+    """A link of the second look. Rectangles are left, top, width and height in shares of the picture as shown; null: not known."""
+
+    index: int | None
+    label: str
+    known: str | None
+    relation: str
+    mirrored: bool
+    method: str
+    inliers: int | None
+    distance: int | None
+    evidence: str
+    area: float
+    area_other: float
+    box: list[float] | None
+    box_other: list[float] | None
+    through: str | None
 
 
 class ProblemOfItem(Reply):
@@ -302,6 +327,7 @@ class ItemReply(Reply):
     places_total: int
     matches: list[MatchReply]
     stack: StackReply
+    alike: list[AlikeReply]
     problems: list[ProblemOfItem]
     order: OrderOfItem
     decisions: list[DecisionReply]

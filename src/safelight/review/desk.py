@@ -26,6 +26,7 @@ from safelight.review.errors import gone
 from safelight.review.exposure import Exposure
 from safelight.review.filters import Filter, Lookup, Selection, words
 from safelight.review.kept import KEPT, Kept
+from safelight.review.links import linked
 from safelight.review.order import Ranking
 from safelight.review.people import Person
 from safelight.review.progress import Tail
@@ -146,16 +147,21 @@ class Desk:
         """Return what finds the content that a filter of this person relates to."""
         return lambda view, index: self.number_at(view, index, person)
 
+    def links(self, name: bytes) -> Array:
+        """Return the numbers of the contents that the second look links with one."""
+        others = self.ask(lambda gate: linked(gate, name))
+        return self.log.number(digests(b"".join(others)))
+
     def select(self, person: Person, wanted: Filter) -> Selection:
         """Return what a filter selects now."""
-        return Selection(self.ranking().table, person, wanted, self.lookup(person))
+        return Selection(self.ranking().table, person, wanted, self.lookup(person), self.links)
 
     def make_view(self, person: Person, wanted: Filter, order: str, stacked: bool) -> View:
         """Make a view, keep it, and write its row to the ledger."""
         self.log.refresh()
         self.renew()
         ranking = self.ranking()
-        selection = Selection(ranking.table, person, wanted, self.lookup(person))
+        selection = Selection(ranking.table, person, wanted, self.lookup(person), self.links)
         view = view_making.make(ranking, selection, order, stacked, self.log.standing.last)
         self.consult(person, "review view", filter=words(wanted), order=view.order, tiles=view.count, contents=len(view.members))
         self.views.add(view)
@@ -168,7 +174,7 @@ class Desk:
         if ranking.table is view.table:
             return 0
         facts_only = msgspec.structs.replace(view.filter, status=[], mine=None, category=[], new_members=False, queue="all")
-        rows = np.flatnonzero(Selection(ranking.table, person, facts_only, self.lookup(person)).mask())
+        rows = np.flatnonzero(Selection(ranking.table, person, facts_only, self.lookup(person), self.links).mask())
         return int((view.table.row_of(ranking.table.number[rows]) < 0).sum())
 
     @staticmethod

@@ -42,7 +42,10 @@ class Similar(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Same(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What shares something with one content of another view: `folder`, `camera`, `stack` or `content`."""
+    """What shares something with one content of another view: `folder`, `camera`, `stack` or `content`.
+
+    `alike`: what the second look links with it (`run --features`).
+    """
 
     view: str
     index: int
@@ -82,13 +85,15 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
 
 Lookup = Callable[[str, int], int]
 """From a view and an index to the number of its first content."""
+Links = Callable[[bytes], Array]
+"""From the SHA-256 of a content to the numbers of those that the second look links with it."""
 
 
 class Selection:
     """The masks of one filter over one table for one person. Each condition is worked out once."""
 
-    def __init__(self, table: Table, person: Person, wanted: Filter, lookup: Lookup) -> None:
-        self.table, self.person, self.filter, self._lookup = table, person, wanted, lookup
+    def __init__(self, table: Table, person: Person, wanted: Filter, lookup: Lookup, links: Links) -> None:
+        self.table, self.person, self.filter, self._lookup, self._links = table, person, wanted, lookup, links
         self.masks = {name: mask for name, mask in self._all() if mask is not None}
 
     def mask(self, without: str = "") -> Mask:
@@ -210,7 +215,7 @@ class Selection:
         same = self.filter.same
         assert same is not None
         t, row = self.table, self._row(same.view, same.index)
-        (what,) = _checked([same.what], ("folder", "camera", "stack", "content"), "same.what")
+        (what,) = _checked([same.what], ("folder", "camera", "stack", "content", "alike"), "same.what")
         if what == "folder":
             return t.any_of(np.isin(t.folder, t.folder[t.items_of(row)]))
         found: Mask = np.arange(t.rows) == row
@@ -218,6 +223,9 @@ class Selection:
             found = t.device == t.device[row]
         elif what == "stack":
             found = t.stack == t.stack[row]
+        elif what == "alike":
+            others = t.row_of(self._links(t.names[row].tobytes()))
+            found[others[others >= 0]] = True
         return found
 
 

@@ -10,7 +10,7 @@ from safelight.access import Gate
 from safelight.decisions.events import LEVELS, Event
 from safelight.decisions.standing import Said
 from safelight.escape import printable
-from safelight.review import api
+from safelight.review import api, links
 from safelight.review.desk import Desk
 from safelight.review.order import reason
 from safelight.review.people import Person
@@ -22,6 +22,7 @@ from safelight.table.table import KNOWN, Table
 MOST_PLACES = 200
 MOST_MATCHES = 200
 MOST_MEMBERS = 200
+RANK_RULE = "most pixels first, then the highest PDQ quality, then the smallest SHA-256"
 STACK_RULE = "within the PDQ distance of the representative; the nearest one where there are several"
 
 
@@ -65,7 +66,8 @@ def _reply(desk: Desk, person: Person, view: View, index: int, row: int, name: b
         places=[_place(p) for p in places],
         places_total=int(t.places[row]),
         matches=_matches(gate, key),
-        stack=_stack(view, row),
+        stack=_stack(gate, view, row),
+        alike=links.alike(gate, view, row, log.number),
         problems=_problems(gate, key),
         order=api.OrderOfItem(name=view.order, reason=printable(reason(view.order, view.ranking, row))),
         decisions=_history(desk, person, name, voted),
@@ -118,36 +120,62 @@ def _matches(gate: Gate, key: dict[str, Any]) -> list[api.MatchReply]:
     ]  # fmt: skip
 
 
-def _stack(view: View, row: int) -> api.StackReply:
+def _stack(gate: Gate, view: View, row: int) -> api.StackReply:
+    """Return the stack of a content by rank: its members within the scope, and why each stands where it does."""
     t = view.table
+    name = t.names[row].tobytes()
     members = np.flatnonzero(t.stack == t.stack[row])
-    members = members[np.lexsort([members, t.stack_distance[members]])]
-    index = _indexes(view, members[:MOST_MEMBERS])
+    ranks = {bytes(r["sha256"]): r for r in gate.rows(_RANKS, {"s": name})}
+    said = [ranks.get(t.names[m].tobytes()) for m in members.tolist()]
+    place = np.array([r["rank"] if r else len(members) + 1 for r in said], np.int64)
+    order = np.lexsort([members, place])[:MOST_MEMBERS]
+    own = ranks.get(name)
     return api.StackReply(
-        size=len(members),
-        distance=int(t.stack_distance[row]),
-        why=STACK_RULE if len(members) > 1 else "nothing else looks the same",
+        size=len(members), distance=int(t.stack_distance[row]), why=STACK_RULE if len(members) > 1 else "nothing else looks the same",
+        rank=own["rank"] if own else None, of=own["size"] if own else 1, rank_why=_rank_why(own, order=[said[i] for i in order.tolist()]),
         members=[
-            api.MemberReply(index=i, label=_place_label(t, int(m)), distance=int(t.stack_distance[m]))
-            for i, m in zip(index, members[:MOST_MEMBERS].tolist(), strict=True)
+            api.MemberReply(
+                index=i, label=_place_label(t, int(members[at])), distance=int(t.stack_distance[members[at]]),
+                rank=said[at]["rank"] if said[at] else None, looks=_looks(said[at]), own=bool(members[at] == row),
+            )
+            for i, at in zip(view.tiles_of(members[order]), order.tolist(), strict=True)
         ],
-    )
+    )  # fmt: skip
+
+
+_RANKS = """
+    select k.sha256, k.rank, k.size, p.width, p.height, p.pdq_quality from stacks k left join pictures p using (sha256)
+    where k.stack = (select stack from stacks where sha256 = $s) and k.sha256 in (select sha256 from visible)
+"""
+
+
+def _looks(r: dict[str, Any] | None) -> str:
+    """Return what a rank is made of, in words."""
+    if not r or not r["width"]:
+        return ""
+    return f"{r['width']} × {r['height']} pixels, PDQ quality {r['pdq_quality']}"
+
+
+def _rank_why(own: dict[str, Any] | None, order: list[dict[str, Any] | None]) -> str:
+    """Return why a content has its rank: what it has less of than the one before it."""
+    if not own or own["size"] < 2:
+        return ""
+    if own["rank"] == 1:
+        return f"shown for all of its stack: {RANK_RULE}"
+    before = next((r for r in reversed(order) if r and r["rank"] < own["rank"]), None)
+    if before is None:
+        return RANK_RULE
+    pixels = [(r["width"] or 0) * (r["height"] or 0) for r in (own, before)]
+    if pixels[0] < pixels[1]:
+        return f"fewer pixels than number {before['rank']}"
+    if own["pdq_quality"] < before["pdq_quality"]:
+        return f"as many pixels as number {before['rank']}, and less PDQ quality"
+    return f"as many pixels and as much PDQ quality as number {before['rank']}; ties go by SHA-256"
 
 
 def _place_label(t: Table, row: int) -> str:
     exhibit, path = t.rank_of_item(row)
     return f"{exhibit}: {printable(path or '')}"
-
-
-def _indexes(view: View, rows: Any) -> list[int | None]:
-    """Return the tile of each content in the view; None where it is in none."""
-    found: list[int | None] = []
-    wanted = np.zeros(view.table.rows, bool)
-    wanted[rows] = True
-    at = np.flatnonzero(wanted[view.members])
-    tiles = dict(zip(view.members[at].tolist(), (np.searchsorted(view.starts, at, side="right") - 1).tolist(), strict=True))
-    found += [tiles.get(int(r)) for r in rows]
-    return found
 
 
 def _problems(gate: Gate, key: dict[str, Any]) -> list[api.ProblemOfItem]:

@@ -68,6 +68,14 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
             raise Usage(f"this view has {self.count:,} tiles; there is no number {index:,}")
         return int(self.members[self.starts[index]])
 
+    def tiles_of(self, rows: Any) -> list[int | None]:
+        """Return the tile of each of some contents; None for one that is in none, and for row -1."""
+        wanted = np.zeros(self.table.rows, bool)
+        wanted[[r for r in map(int, rows) if r >= 0]] = True
+        at = np.flatnonzero(wanted[self.members])
+        tiles = dict(zip(self.members[at].tolist(), (np.searchsorted(self.starts, at, side="right") - 1).tolist(), strict=True))
+        return [tiles.get(int(r)) for r in rows]
+
     def tile(self, index: int) -> Array:
         """Return the rows of all contents of a tile."""
         self.head(index)

@@ -596,6 +596,23 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** AlikeReply */
+        AlikeReply: {
+            area: number;
+            area_other: number;
+            box: number[] | null;
+            box_other: number[] | null;
+            distance: number | null;
+            evidence: string;
+            index: number | null;
+            inliers: number | null;
+            known: string | null;
+            label: string;
+            method: string;
+            mirrored: boolean;
+            relation: string;
+            through: string | null;
+        };
         /** Bin */
         Bin: {
             at: string;
@@ -776,6 +793,7 @@ export interface components {
         };
         /** ItemReply */
         ItemReply: {
+            alike: components["schemas"]["AlikeReply"][];
             decisions: components["schemas"]["DecisionReply"][];
             digests: components["schemas"]["Digests"];
             exif: {
@@ -824,6 +842,9 @@ export interface components {
             distance: number;
             index: number | null;
             label: string;
+            looks: string;
+            own: boolean;
+            rank: number | null;
         };
         /** MyDecision */
         MyDecision: {
@@ -1048,6 +1069,9 @@ export interface components {
         StackReply: {
             distance: number;
             members: components["schemas"]["MemberReply"][];
+            of: number;
+            rank: number | null;
+            rank_why: string;
             size: number;
             why: string;
         };

@@ -10,6 +10,9 @@ export interface Place {
   east: number;
 }
 
+/** What a list has in common with one picture; `alike` are the links of the second look. */
+export type Relation = "folder" | "camera" | "stack" | "content" | "alike";
+
 export interface Filter {
   kind?: string[];
   media_type?: string[];
@@ -36,7 +39,7 @@ export interface Filter {
   new_members?: boolean;
   queue?: "disputes" | "proposals" | "all";
   similar_to?: { view: string; index: number; distance: number };
-  same?: { view: string; index: number; what: "folder" | "camera" | "stack" | "content" };
+  same?: { view: string; index: number; what: Relation };
 }
 
 export type Page = "review" | "disputes" | "proposals" | "problems" | "day" | "exports" | "settings";

@@ -1,6 +1,6 @@
 // What the actions of the key map do on the desk.
 import type { Action } from "../logic/keymap";
-import { conditions } from "../logic/query";
+import { conditions, type Relation } from "../logic/query";
 import type { App } from "./app.svelte";
 import type { Desk } from "./desk.svelte";
 import type { Revealer } from "./revealer.svelte";
@@ -91,10 +91,7 @@ function decide(digit: number, stay: boolean, { app, desk }: Hands): boolean {
 }
 
 /** Show what is related to the focused tile as a list of its own; Back returns. */
-export function relate(
-  what: "similar" | "folder" | "camera" | "stack" | "content",
-  { app, desk }: Pick<Hands, "app" | "desk">,
-): boolean {
+export function relate(what: "similar" | Relation, { app, desk }: Pick<Hands, "app" | "desk">): boolean {
   const view = desk.list?.view.view;
   if (!view || desk.list?.count === 0) return false;
   const filter =
@@ -103,7 +100,13 @@ export function relate(
       : { same: { view, index: desk.focus, what } };
   // where Back leads to
   app.go({ item: desk.focus }, true);
-  app.go({ page: "review", shape: "grid", filter, stacked: what !== "stack" && what !== "content", item: null });
+  app.go({
+    page: "review",
+    shape: "grid",
+    filter,
+    stacked: what === "similar" || what === "folder" || what === "camera",
+    item: null,
+  });
   return true;
 }
 
