@@ -14,8 +14,8 @@ from safelight.access import Gate
 from safelight.decisions.numbers import Digests, Longs, digests
 from safelight.escape import printable
 from safelight.review import api
-from safelight.review.table import KNOWN, Table
 from safelight.review.views import View
+from safelight.table.table import KNOWN, Table
 
 Number = Callable[[Digests], Longs]
 """From SHA-256 to numbers of the log."""
