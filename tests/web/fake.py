@@ -82,6 +82,7 @@ class Desk:
         self.kept: dict[str, dict[str, Any]] = {}
         self.running = False
         self.new = 0
+        self.filter_text = "everything"
         self.fault: Callable[[str, str], int | None] = lambda method, path: None
         self.lose_answer: Callable[[str], bool] = lambda path: False
         self.lock = threading.Lock()
@@ -123,7 +124,7 @@ class Desk:
             "count": count,
             "contents": count,
             "position": 0,
-            "filter_text": "everything",
+            "filter_text": self.filter_text,
             "sections": [
                 {"label": "unknown", "first": 0, "count": count // 2},
                 {"label": "the rest", "first": count // 2, "count": count - count // 2},
@@ -336,6 +337,7 @@ class Desk:
             return body
         if path == "/api/views":
             self.filters.append(body["filter"])
+            self.filter_text = ", ".join(body["filter"]) or "everything"
             return self.view()
         if path == "/api/filters":
             handle = f"k.handle{len(self.kept):06d}"

@@ -327,9 +327,12 @@ def test_all_by_keyboard(desk_page: tuple[Any, Any, Any]) -> None:
     page.keyboard.press("Space")
     until(page, "location.hash.includes('=image')")
     assert desk.reveals == []
+    until(
+        page, "!(document.querySelector('.panel p.break')?.textContent ?? 'everything').includes('everything')"
+    )  # the list in sight is that of the filter
     page.locator(".grid").focus()
     page.keyboard.press("Enter")
-    page.locator("article").wait_for()
+    page.get_by_role("heading", name="IMG_0000000.JPG").wait_for()
     page.keyboard.down("Space")
     until(page, "document.querySelector('.layer canvas').width > 0")
     page.keyboard.up("Space")

@@ -42,7 +42,10 @@ export class Revealer {
   /** The key or the button is held. */
   press(): void {
     const { row } = this.desk;
-    if (!row || !this.app.settings) return;
+    if (!row || !this.app.settings) {
+      this.app.say("This one is still being loaded. Press again to look.");
+      return;
+    }
     const steps = ladder(this.app.settings.start_level, row.level as Level);
     if (steps.length === 0) {
       this.app.say(row.missing ? `No picture: ${row.missing}` : "There is no picture beyond the one of the tile.");
