@@ -97,15 +97,25 @@ def test_a_slow_wheel_passes_every_row_and_a_rest_moves_nothing(grid: tuple[Any,
     assert page.evaluate(top) == pytest.approx(moved, abs=1)
 
 
+REST = 80
+"""Milliseconds after which rows rest (`Pace.REST` of scroll.ts), less a margin."""
+
+FLING = """() => new Promise((done) => { const g = document.querySelector('.grid'); let n = 0, last = performance.now(), longest = 0;
+const step = () => { g.scrollTop += 4000; longest = Math.max(longest, performance.now() - last); last = performance.now();
+if (++n < 40) requestAnimationFrame(step); else done(longest); }; step(); })"""
+"""Scrolls through forty frames; the longest time between two of them, in milliseconds."""
+
+
 def test_a_fling_loads_nothing_and_a_rest_does(grid: tuple[Any, Any]) -> None:
     """While rows fly by nothing is asked for; once they rest, what is in sight is, in at most three requests."""
     desk, page = grid
-    rested(page)
-    desk.requests.clear()
-    page.evaluate(
-        """() => new Promise((done) => { const g = document.querySelector('.grid'); let n = 0;
-        const step = () => { g.scrollTop += 4000; if (++n < 40) requestAnimationFrame(step); else done(); }; step(); })"""
-    )
+    for _ in range(20):
+        rested(page)
+        desk.requests.clear()
+        if page.evaluate(FLING) < REST:  # where the machine itself paused for so long, the rows did rest
+            break
+    else:
+        pytest.fail("this machine is too busy to fling: a frame took as long as a rest, twenty times")
     asked = [r for r in desk.requests if "/rows" in r or "/thumbs" in r]
     assert asked == []
     rested(page)
