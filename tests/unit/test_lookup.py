@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from command import Command
 from safelight.match import lookup
@@ -98,6 +98,32 @@ def test_a_picture_is_hashed_as_a_run_does(unit: Command, tmp_path: Path) -> Non
         (r["set"], r["method"], r["transform"]) for r in found
     ]
     assert 0 <= found[0]["distance"] <= 31
+
+
+def test_a_picture_inside_a_screenshot_or_collage_is_found(unit: Command, tmp_path: Path) -> None:
+    """The listed picture in a chat, and mirrored beside another one: the match says panel, the turn, and where. A light page alone hits nothing."""
+    listed = Image.open(tmp_path / "p.jpg")
+    chat = Image.new("RGB", (420, 800), (245, 245, 245))
+    draw = ImageDraw.Draw(chat)
+    draw.rectangle((0, 0, 420, 60), fill=(20, 90, 80))
+    draw.rounded_rectangle((20, 600, 300, 660), 12, fill=(210, 240, 210))
+    draw.text((30, 610), "seen it?", fill=0, font_size=30)
+    chat.save(tmp_path / "page.png")
+    chat.paste(listed, (50, 200))
+    chat.save(tmp_path / "chat.png")
+    both = Image.new("RGB", (660, 240), (255, 255, 255))
+    both.paste(listed.transpose(Image.Transpose.FLIP_LEFT_RIGHT), (0, 0))
+    both.paste(Image.open(picture(tmp_path / "other.jpg", 9)), (340, 0))
+    both.save(tmp_path / "both.png")
+    found = rows(unit("lookup", *(tmp_path / f"{n}.png" for n in ("chat", "both", "page")), "--format", "jsonl"))
+
+    assert [("chat.png", "panel", "identity"), ("both.png", "panel", "flipy")] == [
+        (Path(r["query"]).name, r["form"], r["transform"]) for r in found
+    ]
+    assert all(r["distance"] <= 8 for r in found)
+    for row, want in zip(found, ((50, 200, 320, 240), (0, 0, 320, 240)), strict=True):
+        assert all(abs(int(a) - b) <= 4 for a, b in zip(row["box"].split(","), want, strict=True))
+    assert list(found[0])[:7] == ["query", "set", "version", "entry", "distance", "form", "category"]
 
 
 def test_pdq_hashes_are_found_within_the_distance(unit: Command, tmp_path: Path) -> None:
@@ -185,7 +211,7 @@ def test_matches_are_those_of_a_dictionary(
         patch.setattr(lookup, "CHUNK", 4)
         patch.setattr(lookup, "MOST_ROWS", most)
         batch, wrong = asked([q.hex() for q in queries])
-        found = [(f.query, f.entry) for f in matches(batch, open_sets(Library(folder / "library")), 31)] if listed else []
+        found = [(f.of, f.entry) for f in matches(batch, open_sets(Library(folder / "library")), 31)] if listed else []
 
     assert wrong == []
     assert [(n, position) for n, q in enumerate(queries) for position in listed.get(q, [])] == found
@@ -202,7 +228,7 @@ def test_pdq_look_ups_equal_a_plain_loop(tmp_path: Path) -> None:
 
     import_set(Library(tmp_path / "l"), tmp_path / "x.txt", name="s", as_="other", format="list", options=Options(declared_type="pdq"))
     batch, _ = asked([b.tobytes().hex() for b in base], pdq=True)
-    found = [(f.query, f.entry, f.distance) for f in matches(batch, open_sets(Library(tmp_path / "l")), 31)]
+    found = [(f.of, f.entry, f.distance) for f in matches(batch, open_sets(Library(tmp_path / "l")), 31)]
     every = [(q, e, int(distances(b, entry[None])[0])) for q, b in enumerate(base) for e, entry in enumerate(entries, 1)]
 
     assert [row for row in every if row[2] <= 31] == found

@@ -118,7 +118,7 @@ def test_pdq_finds_31_bits_and_not_32(make: Maker) -> None:
     opened = make("pdq", [base.hex()])
     table = picture_table([picture(n, pdq=flip(base, bits)) for n, bits in enumerate([0, 1, 31, 32])])
 
-    assert [(int.from_bytes(r.sha256), r.distance) for r in match_case_contents([], [table], opened)] == [(0, 0), (1, 1), (2, 31)]
+    assert [(int.from_bytes(r.of), r.distance) for r in match_case_contents([], [table], opened)] == [(0, 0), (1, 1), (2, 31)]
 
 
 @pytest.mark.parametrize("slot", range(8))
@@ -201,7 +201,7 @@ def test_the_quality_gate_holds_on_both_sides(make: Maker) -> None:
     )
 
     def found(gate: int) -> list[tuple[int, int]]:
-        return [(int.from_bytes(r.sha256), r.entry) for r in match_case_contents([], [table], opened, quality_gate=gate)]
+        return [(int.from_bytes(r.of), r.entry) for r in match_case_contents([], [table], opened, quality_gate=gate)]
 
     assert found(50) == [(1, 1), (3, 3)]
     assert found(0) == [(1, 1), (1, 2), (2, 1), (2, 2), (3, 3), (5, 1), (5, 2)]
@@ -241,7 +241,7 @@ def test_picture_matches_equal_the_nested_loop(entries: Any, queried: Any, dista
 
     for split in (0, len(rows) // 2):
         batches = [picture_table(part) for part in (rows[:split], rows[split:]) if part]
-        found = [(int.from_bytes(r.sha256), r.entry, r.distance) for r in match_case_contents([], batches, opened, distance=distance)]
+        found = [(int.from_bytes(r.of), r.entry, r.distance) for r in match_case_contents([], batches, opened, distance=distance)]
         assert plain_rows(rows, entries, distance, 50) == found
 
 
@@ -251,7 +251,7 @@ def test_a_flood_of_pairs_is_halved_and_complete(make: Maker, monkeypatch: pytes
     opened = make("pdq", [base.hex()] * 40)
     monkeypatch.setattr(pictures, "MOST_PAIRS", 100)
     table = picture_table([picture(n, pdq=base) for n in range(1, 31)])
-    rows = [(int.from_bytes(r.sha256), r.entry) for r in match_case_contents([], [table], opened)]
+    rows = [(int.from_bytes(r.of), r.entry) for r in match_case_contents([], [table], opened)]
 
     assert [(n, e) for n in range(1, 31) for e in range(1, 41)] == rows
 
@@ -268,7 +268,7 @@ def test_exact_and_similar_rows_are_merged_in_order(make: Maker, monkeypatch: py
     monkeypatch.setattr(matcher, "MOST_ROWS", 3)
 
     assert len(rows) == 50 * (2 + 2) + 50 * 100
-    assert sorted(rows, key=lambda r: (r.sha256, r.set, r.version, r.method, r.entry, r.transform)) == rows
+    assert sorted(rows, key=lambda r: (r.of, r.set, r.version, r.method, r.entry, r.transform)) == rows
     assert rows == list(match_case_contents(table.to_batches(max_chunksize=7), shown.to_batches(max_chunksize=11), opened))
     batches = list(match_batches(rows, 1000))
     assert (records.schema("matches"), len(rows)) == (batches[0].schema, sum(b.num_rows for b in batches))

@@ -14,7 +14,8 @@ import click
 from safelight.cli.words import command_line, table
 from safelight.escape import cell, printable
 
-COLUMNS = ("query", "set", "version", "entry", "distance", "form", "category", "as", "method", "transform")
+COLUMNS = ("query", "set", "version", "entry", "distance", "form", "category", "as", "method", "transform", "box")
+"""The first seven are promised: their names and their order stay."""
 HELD = ("query", "case", "exhibit", "item", "state", "path", "method", "distance", "transform", "form")
 
 
@@ -148,8 +149,8 @@ class Asking:
         """Pass rows on, counting the queries (they come in order) that hit."""
         last = -1
         for row in rows:
-            self.hit += row.query != last
-            last = row.query
+            self.hit += row.of != last
+            last = row.of
             yield row
 
     def ask_sets(self, printer: Printer) -> None:
@@ -168,9 +169,9 @@ class Asking:
             raise Usage(f"there is no hash set to look in, in {library.path}. Import one: safelight hashset add FILE --as …")
         if self.files:
             hashed = self.hashed()
-            printer.rows(_set_row(str(self.files[f.query]), f) for f in self.counted(file_matches(hashed, sets, distance)))
+            printer.rows(_set_row(str(self.files[f.of]), f) for f in self.counted(file_matches(hashed, sets, distance)))
         for batch in self.batches():
-            printer.rows(_set_row(batch.texts[f.query], f) for f in self.counted(matches(batch, sets, distance)))
+            printer.rows(_set_row(batch.texts[f.of], f) for f in self.counted(matches(batch, sets, distance)))
 
     def ask_cases(self, folder: Path, purpose: str, printer: Printer) -> None:
         """Ask every case below a folder; one that cannot be asked is a problem and the others go on."""
@@ -227,7 +228,7 @@ def _noting(rows: Iterator[Any], seen: set[int]) -> Iterator[Any]:
 
 
 def _set_row(query: str, f: Any) -> tuple[Any, ...]:
-    return query, f.set, f.version, f.entry, f.distance, f.form, f.category, f.as_, f.method, f.transform
+    return query, f.set, f.version, f.entry, f.distance, f.form, f.category, f.as_, f.method, f.transform, f.box
 
 
 def _lines(name: str) -> Iterator[str]:

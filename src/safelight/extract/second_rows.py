@@ -9,13 +9,13 @@ from safelight.alike.features import MOST
 from safelight.case import Exhibit
 from safelight.extract.rows import Answers, Careful
 from safelight.facts.writer import TableWriter
-from safelight.records import TRANSFORMS, Panel, SecondLook
+from safelight.records import SecondLook
 from safelight.sandbox.parent import checked_kind
+from safelight.sandbox.second import good_panels
 
 OWN_PROBLEMS = frozenset(["crashed", "limit.time", "limit.memory", "protocol"])
 """Kinds that a second look can add; everything else was said at the first."""
 
-MOST_PANELS = 16
 SIDE_LIMIT = 1 << 31
 
 
@@ -58,18 +58,11 @@ class SecondTables:
             sizes = (second.width, second.height, second.plane_width, second.plane_height)
             self._tables["features"].add((sha256, *sizes, second.points, second.descriptors))
             self.counts["features"] += 1
-        for number, panel in enumerate(second.panels[:MOST_PANELS], 1):
-            if _is_within(panel, second) and len(panel.hashes) == len(TRANSFORMS) and all(len(h) == 32 for h in panel.hashes):
-                self._tables["panels"].add((sha256, number, *panel.box, panel.hashes[0], panel.quality, panel.hashes))
-                self.counts["panels"] += 1
+        for number, panel in good_panels(second):
+            self._tables["panels"].add((sha256, number, *panel.box, panel.hashes[0], panel.quality, panel.hashes))
+            self.counts["panels"] += 1
 
     def close(self) -> tuple[dict[str, list[Any]], dict[str, int]]:
         """Finish all files; return their rows and digests, and the counts."""
         written = {f"{name}.parquet": table.close() for name, table in self._tables.items()}
         return {name: [w.rows, w.sha256, w.logical] for name, w in written.items()}, self.counts
-
-
-def _is_within(panel: Panel, second: SecondLook) -> bool:
-    left, top, width, height = panel.box
-    inside = 0 <= left and 0 <= top and 0 < width and 0 < height and left + width <= second.width and top + height <= second.height
-    return inside and 0 <= panel.quality <= 100

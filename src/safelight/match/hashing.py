@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from safelight.match.lookup import Hashed
+from safelight.match.pdq import QUALITY
 from safelight.match.pictures import HASH_COLUMNS, PICTURE_COLUMNS
-from safelight.records import FORMS, Picture, schema
+from safelight.records import FORMS, Panel, Picture, schema
+from safelight.sandbox.second import good_panels
 
 BATCH = 64
 """Files in one request."""
@@ -19,6 +21,7 @@ WIDTHS = {"sha256": 32, "sha1": 20, "md5": 16}
 def hash_files(paths: Sequence[Path], walls: bool = True) -> Hashed:
     """Hash files (not what is inside them); one that cannot be read or that kills the parser is among the problems, the others go on."""
     names: dict[bytes, list[int]] = {}
+    first: dict[int, bytes] = {}
     contents: dict[bytes, tuple[Any, ...]] = {}
     pictures: dict[bytes, dict[str, Any]] = {}
     problems: list[tuple[str, str]] = []
@@ -34,16 +37,41 @@ def hash_files(paths: Sequence[Path], walls: bool = True) -> Hashed:
             row = picture_row(item.picture.picture)
             if row["pdq"] is not None:
                 pictures[item.sha256] = {"sha256": item.sha256, **row}
+                first.setdefault(names[item.sha256][0], item.sha256)
+    _add_panels(paths, walls, first, pictures, problems)
     return Hashed(names, _contents(contents.values()), _pictures(pictures.values()), problems)
 
 
-def _items(paths: Sequence[Path], walls: bool, problems: list[tuple[str, str]]) -> Iterator[tuple[int, Any]]:
+def _add_panels(
+    paths: Sequence[Path], walls: bool, first: dict[int, bytes], pictures: dict[bytes, dict[str, Any]], problems: list[tuple[str, str]]
+) -> None:
+    """Look at the pictures a second time, as `run --features` does: what lies in a screenshot or collage is asked for too.
+
+    `first` has, by number of a file, the picture that is in it. A file that is another one by now keeps the panels it had: none.
+    """
+    for number, item in _items(paths, walls, problems, "features", sorted(first)):
+        if item.second is not None and item.sha256 == first.get(number):
+            pictures[item.sha256] |= panel_columns([panel for _, panel in good_panels(item.second)])
+
+
+def panel_columns(panels: Sequence[Panel]) -> dict[str, Any]:
+    """Return `panel_transforms` and `panel_boxes` of the panels that are good enough."""
+    good = [p for p in panels if p.quality >= QUALITY]
+    if not good:
+        return {}
+    return {"panel_transforms": [h for p in good for h in p.hashes], "panel_boxes": [",".join(str(v) for v in p.box) for p in good]}
+
+
+def _items(
+    paths: Sequence[Path], walls: bool, problems: list[tuple[str, str]], only: str = "everything", chosen: Sequence[int] | None = None
+) -> Iterator[tuple[int, Any]]:
     """Yield (number of the file, its item); files that could not be opened or killed a worker go to the problems."""
     from safelight.evidence.folder import open_untouched
     from safelight.sandbox import protocol
     from safelight.sandbox.parent import RequestFailed, Sandbox, WorkerDied
 
-    waiting = [list(range(start, min(start + BATCH, len(paths)))) for start in range(0, len(paths), BATCH)][::-1]
+    own = list(range(len(paths)) if chosen is None else chosen)
+    waiting = [own[start : start + BATCH] for start in range(0, len(own), BATCH)][::-1]
     worker: Sandbox | None = None
     try:
         while waiting:
@@ -61,7 +89,7 @@ def _items(paths: Sequence[Path], walls: bool, problems: list[tuple[str, str]]) 
                 tasks.append(protocol.Task(number, "file:0", name, size, len(descriptors) - 1))
             try:
                 worker = worker or Sandbox("full", walls)
-                for answer in worker.ask(protocol.Extract(tasks), descriptors) if tasks else ():
+                for answer in worker.ask(protocol.Extract(tasks, only), descriptors) if tasks else ():
                     if (
                         isinstance(answer, protocol.Item)
                         and answer.ordinal in numbers
@@ -113,4 +141,6 @@ def _pictures(rows: Iterable[dict[str, Any]]) -> Any:
     import pyarrow as pa
 
     wanted = schema("pictures")
-    return pa.Table.from_pylist(sorted(rows, key=lambda r: r["sha256"]), schema=pa.schema([wanted.field(n) for n in PICTURE_COLUMNS]))
+    columns = [wanted.field(n) for n in PICTURE_COLUMNS]
+    columns += [pa.field("panel_transforms", pa.list_(pa.binary(32))), pa.field("panel_boxes", pa.list_(pa.string()))]
+    return pa.Table.from_pylist(sorted(rows, key=lambda r: r["sha256"]), schema=pa.schema(columns))

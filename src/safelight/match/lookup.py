@@ -19,35 +19,20 @@ from safelight.match.digests import expand, lookup
 from safelight.match.entries import WIDTHS
 from safelight.match.indexes import MARK_CANARY, MARK_TRIVIAL
 from safelight.match.library import Library, OpenSet
-from safelight.match.matcher import METHODS, banned, check_digest_canaries
+from safelight.match.matcher import METHODS, Match, banned, check_digest_canaries
 from safelight.match.pdq import QUALITY
 from safelight.match.pictures import Similar
 from safelight.match.values import DIRT, EMPTY, TRIVIAL
 
 BATCH = 1_000_000
 """Queries that are held at once."""
-CHUNK = 100_000
+CHUNK = 1_000_000
 """Queries whose rows are held at once."""
 MOST_ROWS = 1_000_000
 """Rows that are held at once; beyond it the queries are taken in halves."""
 BY_DIGITS = {32: "md5", 40: "sha1", 64: "sha256"}
 
 Longs = NDArray[np.int64]
-
-
-class Found(NamedTuple):
-    """One entry that a query hits. `query` is the number of the query in its batch."""
-
-    query: int
-    set: str
-    version: str
-    as_: str
-    method: str
-    distance: int
-    transform: str
-    form: str
-    entry: int
-    category: str | None
 
 
 class Asked:
@@ -102,7 +87,7 @@ def open_sets(library: Library, names: Sequence[str] = ()) -> list[OpenSet]:
     return [library.open(s.name, s.version) for s in library.list() if s.state in ("ready", "damaged")]
 
 
-def matches(batch: Asked, sets: Sequence[OpenSet], distance: int, canaries: bool = True) -> Iterator[Found]:
+def matches(batch: Asked, sets: Sequence[OpenSet], distance: int, canaries: bool = True) -> Iterator[Match[int]]:
     """Yield what a batch hits, by query, set, method and entry. Raise `CanaryLost` where a planted entry is lost."""
     similar = [Similar(s, distance, QUALITY, canaries) if s.pdq is not None and "pdq" in batch.values else None for s in sets]
     waiting = [(start, min(start + CHUNK, len(batch))) for start in range(0, len(batch), CHUNK)][::-1]
@@ -166,7 +151,7 @@ def _similar(batch: Asked, similar: Similar, number: int, start: int, end: int) 
     return np.concatenate(columns, axis=1)
 
 
-def _found(columns: Longs, sets: Sequence[OpenSet]) -> Iterator[Found]:
+def _found(columns: Longs, sets: Sequence[OpenSet]) -> Iterator[Match[int]]:
     names = [*METHODS, "pdq"]
     texts = [s.category_texts for s in sets]
     order = np.lexsort((columns[3], columns[2], columns[1], columns[0]))
@@ -174,7 +159,7 @@ def _found(columns: Longs, sets: Sequence[OpenSet]) -> Iterator[Found]:
         opened = sets[number]
         category = texts[number][int(opened.categories[row])]
         entry = int(opened.positions[row])
-        yield Found(query, opened.name, opened.version, opened.as_, names[method], bits, "identity", "full", entry, category)
+        yield Match(query, opened.name, opened.version, opened.as_, names[method], bits, "identity", "full", entry, category)
 
 
 class Hashed(NamedTuple):
@@ -186,14 +171,14 @@ class Hashed(NamedTuple):
     problems: list[tuple[str, str]]
 
 
-def file_matches(hashed: Hashed, sets: Sequence[OpenSet], distance: int) -> Iterator[Found]:
+def file_matches(hashed: Hashed, sets: Sequence[OpenSet], distance: int) -> Iterator[Match[int]]:
     """Yield what files hit, as a run would find it: each form of a picture in all its turns. By file, set, method and entry."""
     from safelight.match.matcher import match_case_contents
 
     rows = [
-        Found(number, *match[1:10])
+        Match(number, *match[1:])
         for opened in sets
         for match in match_case_contents([hashed.contents], [hashed.pictures], opened, distance=distance)
-        for number in hashed.names[match.sha256]
+        for number in hashed.names[match.of]
     ]
     yield from sorted(rows, key=lambda r: r[:3] + (r.method, r.entry))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,10 +30,14 @@ MOST_ROWS = 1_000_000
 Longs = NDArray[np.int64]
 
 
-class Match(NamedTuple):
-    """One row of `records.MATCHES`, in the order of its columns."""
+Of = TypeVar("Of")
 
-    sha256: bytes
+
+class Match(NamedTuple, Generic[Of]):
+    """What hits one entry of a set: of a content, by its SHA-256, a row of `records.MATCHES` in the order of its columns; of a query of a
+    look-up, by its number in the batch."""
+
+    of: Of
     set: str
     version: str
     as_: str
@@ -46,8 +50,8 @@ class Match(NamedTuple):
     box: str | None = None
 
 
-def _order(match: Match) -> tuple[bytes, str, int, str]:
-    return match.sha256, match.method, match.entry, match.transform
+def _order(match: Match[bytes]) -> tuple[bytes, str, int, str]:
+    return match.of, match.method, match.entry, match.transform
 
 
 def match_case_contents(
@@ -59,7 +63,7 @@ def match_case_contents(
     quality_gate: int = QUALITY,
     trivial: bool = False,
     canaries: bool = True,
-) -> Iterator[Match]:
+) -> Iterator[Match[bytes]]:
     """Yield the matches of a case with one set, sorted.
 
     `contents`: Arrow record batches (or tables) with sha256, sha1, md5; `pictures`: the same with the columns of
@@ -82,14 +86,14 @@ def match_case_contents(
     yield from heapq.merge(exact, similar, key=_order)
 
 
-def match_batches(matches: Iterable[Match], size: int = 65_536) -> Iterator[Any]:
+def match_batches(matches: Iterable[Match[bytes]], size: int = 65_536) -> Iterator[Any]:
     """Yield matches as Arrow record batches of `records.schema("matches")`."""
     import pyarrow as pa
 
     from safelight import records
 
     schema = records.schema("matches")
-    held: list[Match] = []
+    held: list[Match[bytes]] = []
 
     def batch() -> Any:
         return pa.RecordBatch.from_arrays(
@@ -148,7 +152,7 @@ def _cuts(totals: Longs) -> Iterator[tuple[int, int]]:
         yield start, len(totals)
 
 
-def exact_matches(contents: Iterable[Any], opened: OpenSet, *, trivial: bool = False, canaries: bool = True) -> Iterator[Match]:
+def exact_matches(contents: Iterable[Any], opened: OpenSet, *, trivial: bool = False, canaries: bool = True) -> Iterator[Match[bytes]]:
     """Yield the matches by md5, sha1 and sha256, sorted; see `match_case_contents`."""
     methods = [m for m in METHODS if m in opened.indexes]
     order = Ascending("contents")
@@ -162,7 +166,7 @@ def exact_matches(contents: Iterable[Any], opened: OpenSet, *, trivial: bool = F
                 yield from _rows(opened, names[start:end], {m: (f[start:end], c[start:end]) for m, (f, c) in found.items()}, trivial)
 
 
-def _rows(opened: OpenSet, names: Bytes2D, found: dict[str, tuple[Longs, Longs]], trivial: bool) -> Iterator[Match]:
+def _rows(opened: OpenSet, names: Bytes2D, found: dict[str, tuple[Longs, Longs]], trivial: bool) -> Iterator[Match[bytes]]:
     parts = []
     for rank, (method, (first, count)) in enumerate(found.items()):
         content, places = expand(first, count)

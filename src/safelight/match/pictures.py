@@ -148,7 +148,7 @@ class Similar:
             yield q[~twin], e[~twin], d[~twin]
         self.check(seen)
 
-    def matches(self, queries: Queries, start: int, end: int) -> Iterator[Match]:
+    def matches(self, queries: Queries, start: int, end: int) -> Iterator[Match[bytes]]:
         """Yield the rows of pictures start to end; where there are too many pairs, half by half."""
         waiting = [(start, end)]
         while waiting:
@@ -180,7 +180,7 @@ class Similar:
             best = _least(np.concatenate([best, np.stack([queries.picture[query], rows[again], cost])], axis=1))
         return best[0], best[1], best[2]
 
-    def _rows(self, queries: Queries, picture: Longs, rows: Longs, cost: Longs) -> Iterator[Match]:
+    def _rows(self, queries: Queries, picture: Longs, rows: Longs, cost: Longs) -> Iterator[Match[bytes]]:
         opened, texts = self.opened, self.opened.category_texts
         entries = opened.positions[rows]
         for at in np.lexsort((entries, picture)):
@@ -202,7 +202,7 @@ def _least(rows: NDArray[np.int64]) -> NDArray[np.int64]:
     return least
 
 
-def picture_matches(pictures: Iterable[Any], opened: OpenSet, distance: int, gate: int, canaries: bool) -> Iterator[Match]:
+def picture_matches(pictures: Iterable[Any], opened: OpenSet, distance: int, gate: int, canaries: bool) -> Iterator[Match[bytes]]:
     """Yield the matches by PDQ, sorted; see `matcher.match_case_contents`."""
     order, similar = Ascending("pictures"), Similar(opened, distance, gate, canaries)
     for batch in pictures:
