@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import io
 import itertools
+import multiprocessing
 import sys
 import time
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import recall_peers
+import recall_unrelated
 from PIL import Image
 from recall_edits import EDITS, GOALS, framed, phone, text_page
 
@@ -30,6 +33,8 @@ from safelight.records import Picture, SecondLook
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 SIDE = 1024
+MANY_CORNERS = 100
+"""Pictures with fewer are flat drawings of some edges: a crop of one holds nothing that is its own."""
 COMMON = ("sticker", "black box", "caption", "logo", "phone", "desktop")
 """Edits that put the same thing into every copy: two copies do share that part, and are counted apart (`overlay`)."""
 
@@ -56,25 +61,36 @@ def coded(image: Image.Image, quality: int = 90) -> bytes:
     return out.getvalue()
 
 
+class Different:
+    """Says of each picture whether it has something to see and differs from all before."""
+
+    def __init__(self) -> None:
+        self.known: list[bytes] = []
+
+    def is_new(self, image: Image.Image) -> bool:
+        if min(image.size) < 200:
+            return False
+        small = image.copy()
+        small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0)
+        seen = extract_picture(coded(small), "image/jpeg").picture
+        if seen is None or seen.pdq is None or (seen.pdq_quality or 0) < 50:
+            return False
+        if any(distance(h, k) <= 60 for k in self.known for h in seen.pdq_transforms):
+            return False
+        self.known.append(seen.pdq)
+        return True
+
+
 def pictures(folders: list[Path], count: int) -> Iterator[Image.Image]:
     """Yield different pictures with something to see, from all folders in turn, at most `SIDE` pixels."""
-    lists = [sorted(p for p in f.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp") and p.is_file()) for f in folders]
-    lists = [paths[:1] if folder.parent.name == "scenes" else paths for folder, paths in zip(folders, lists, strict=True)]
-    known: list[bytes] = []
-    for path in (p for row in itertools.zip_longest(*lists) for p in row if p is not None):
-        try:
-            image = Image.open(path).convert("RGB")
-        except (OSError, ValueError):
+    different = Different()
+    for path in recall_unrelated.files(folders):
+        image = recall_unrelated.opened(path)
+        if image is None or not different.is_new(image):
             continue
         image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-        seen = look(coded(image)).first if min(image.size) >= 200 else None
-        if seen is None or seen.pdq is None or (seen.pdq_quality or 0) < 50:
-            continue
-        if any(distance(h, k) <= 60 for k in known for h in seen.pdq_transforms):
-            continue
-        known.append(seen.pdq)
         yield image
-        if len(known) == count:
+        if len(different.known) == count:
             return
 
 
@@ -116,80 +132,118 @@ def links(seen: list[Seen]) -> tuple[dict[tuple[int, int], geometry.Shared], int
     return {(a, b): shared for a, b, shared in settled if shared.relation != "frame"}, len(first)
 
 
-class Peer:
-    """OpenCV's ORB with a ratio test and a similarity by RANSAC: at least 12 inliers (research/media-matching.md 5)."""
+class Copy(NamedTuple):
+    """An edited copy, as all look at it."""
 
-    def __init__(self) -> None:
-        import cv2
-
-        self.cv2, self.ms = cv2, [0.0, 0.0]
-        cv2.setNumThreads(1)
-        self.orb = cv2.ORB_create(400)
-        self.version = cv2.__version__
-
-    def extract(self, image: Image.Image) -> Any:
-        plane = np.asarray(features.reduced(image.convert("L")))
-        start = time.process_time()
-        points, bits = self.orb.detectAndCompute(plane, None)
-        self.ms[0] += time.process_time() - start
-        return np.array([p.pt for p in points], np.float32), bits
-
-    def is_same(self, a: Any, b: Any) -> bool:
-        if a[1] is None or b[1] is None or len(a[1]) < 12 or len(b[1]) < 12:
-            return False
-        start = time.process_time()
-        pairs = [m for m in self.cv2.BFMatcher(self.cv2.NORM_HAMMING).knnMatch(a[1], b[1], k=2) if len(m) == 2]
-        good = [m for m, n in pairs if m.distance < 0.8 * n.distance]
-        inliers = 0
-        if len(good) >= 12:
-            one, two = np.array([a[0][m.queryIdx] for m in good]), np.array([b[0][m.trainIdx] for m in good])
-            self.cv2.setRNGSeed(1)
-            _, mask = self.cv2.estimateAffinePartial2D(one, two, method=self.cv2.RANSAC, ransacReprojThreshold=4)
-            inliers = 0 if mask is None else int(mask.sum())
-        self.ms[1] += time.process_time() - start
-        return inliers >= 12
+    seen: Seen
+    same_bytes: bool
+    orb: Any
+    hashes: dict[str, bytes]
 
 
-def run(images: list[Image.Image], peer: Peer | None) -> None:
-    data = [coded(im) for im in images]
-    known = [look(d) for d in data]
-    orb = [peer.extract(im) for im in images] if peer else []
-    count, shift = len(images), len(images) // 3
+class Looker:
+    """Looks at pictures and their edits, in this process or in several (`_looker` is its copy there)."""
+
+    def __init__(self, images: list[Image.Image], peers: bool) -> None:
+        self.images, self.data = images, [coded(im) for im in images]
+        self.orb = recall_peers.Orb() if peers else None
+        self.hashers = recall_peers.Hashers() if peers else None
+
+    def copy(self, name: str, number: int) -> Copy:
+        """Make one edit of one picture and look at it; without an edit, where the name is empty."""
+        image, data = self.images[number], self.data[number]
+        if name:
+            data = coded(EDITS[name](image, self.images[(number + len(self.images) // 3) % len(self.images)]), 88)
+            image = Image.open(io.BytesIO(data))
+        orb = self.orb.extract(image) if self.orb else None
+        return Copy(look(data), data == self.data[number], orb, self.hashers.hashes(data, image) if self.hashers else {})
+
+
+_looker: Looker | None = None
+
+
+def _copies(name: str) -> list[Copy]:
+    assert _looker is not None
+    return [_looker.copy(name, n) for n in range(len(_looker.images))]
+
+
+def run(images: list[Image.Image], peers: bool, workers: int) -> None:
+    """Print the table of edits."""
+    global _looker
+    _looker = Looker(images, peers)
+    hashers = _looker.hashers.names if _looker.hashers else []
     names = ("digest", "PDQ", "forms", "panel", "features", "union")
-    print(f"{'edit':32}" + "".join(f"{n:>9}" for n in names) + (f"{'ORB':>9}" if peer else "") + f"{'false':>9}{'overlay':>9}")
-    total = {"pairs": 0, "false": 0, "candidates": 0, "orb false": 0, "orb pairs": 0}
-    goals = []
-    for name, edit in EDITS.items():
-        copies = [coded(edit(im, images[(n + shift) % count]), 88) for n, im in enumerate(images)]
-        seen = [look(d) for d in copies]
-        found, candidates = links(known + seen)
-        rows = [signals(known[n], seen[n], (n, count + n) in found, copies[n] == data[n]) for n in range(count)]
-        related = {(n, m) for n in range(count) for m in range(count) if (n - m) % count in (0, shift, count - shift)}
-        wrong = [p for p in found if (p[0] % count, p[1] % count) not in related]
+    print(f"{'edit':30}" + "".join(f"{n:>9}" for n in (*names, *(("ORB", *hashers) if peers else ()), "false", "overlay")))
+    known, table = _copies(""), Table(len(images), _looker)
+    with multiprocessing.get_context("fork").Pool(workers) as pool:
+        for name, copies in zip(EDITS, pool.imap(_copies, EDITS), strict=True):
+            print(table.line(name, names, known, copies), flush=True)
+    table.close(known)
+
+
+class Table:
+    """Counts edit by edit."""
+
+    def __init__(self, count: int, looker: Looker) -> None:
+        self.count, self.shift, self.looker = count, count // 3, looker
+        self.pairs = self.false = self.overlay = self.candidates = self.orb_pairs = self.orb_false = 0
+        self.goals: dict[str, list[bool]] = {}
+        self.wrong: dict[str, int] = {}
+        self.hash_pairs = 0
+
+    def related(self, a: int, b: int) -> bool:
+        """The same picture, or one in the collage of the other."""
+        return (a - b) % self.count in (0, self.shift, self.count - self.shift)
+
+    def line(self, name: str, names: tuple[str, ...], known: list[Copy], copies: list[Copy]) -> str:
+        """Count one edit and return its line."""
+        count = self.count
+        found, candidates = links([c.seen for c in known + copies])
+        rows = [signals(known[n].seen, copies[n].seen, (n, count + n) in found, copies[n].same_bytes) for n in range(count)]
+        wrong = [p for p in found if not self.related(p[0], p[1])]
         overlay = [p for p in wrong if p[0] >= count and name.startswith(COMMON)]  # the same sticker, caption, app in both
-        wrong = [p for p in wrong if p not in overlay]
-        total["pairs"] += 2 * count * (2 * count - 1) // 2 - 4 * 3 * count
-        total["false"] += len(wrong)
-        total["candidates"] += candidates
-        line = "".join(f"{100 * sum(r[s] for r in rows) / count:8.0f}%" for s in names)
-        if peer:
-            own = [peer.extract(Image.open(io.BytesIO(d))) for d in copies]
-            line += f"{100 * sum(peer.is_same(orb[n], own[n]) for n in range(count)) / count:8.0f}%"
-            others = [(n, (n + k) % count) for n in range(count) for k in (5, 11) if (n, (n + k) % count) not in related]
-            total["orb pairs"] += len(others)
-            total["orb false"] += sum(peer.is_same(orb[n], own[m]) for n, m in others)
-        if name in GOALS:
-            goals.append(sum(r["union"] for r in rows) / count)
-        print(f"{name:32}{line}{len(wrong):9}{len(overlay):9}", flush=True)
-    print(f"\n{len(GOALS)} edits of the goal: union {100 * min(goals):.0f} % at least, {100 * sum(goals) / len(goals):.1f} % on average")
-    print(f"unrelated pairs {total['pairs']:,}, linked {total['false']}: {1e5 * total['false'] / total['pairs']:.2f} in 100,000")
-    print(f"candidates a picture {total['candidates'] / (2 * count * len(EDITS)):.1f}")
-    if peer:
-        print(f"OpenCV {peer.version} ORB: unrelated pairs {total['orb pairs']:,}, linked {total['orb false']}")
-        looked = count * (len(EDITS) + 1)
-        print(
-            f"  {1e3 * peer.ms[0] / looked:.1f} ms to extract, {1e3 * peer.ms[1] / (total['orb pairs'] + count * len(EDITS)):.2f} ms a pair"
+        self.pairs += 2 * count * (2 * count - 1) // 2 - 4 * 3 * count
+        self.false, self.overlay, self.candidates = (
+            self.false + len(wrong) - len(overlay),
+            self.overlay + len(overlay),
+            self.candidates + candidates,
         )
+        if name in GOALS:
+            self.goals[name] = [r["union"] for r in rows]
+        cells = [f"{100 * sum(r[s] for r in rows) / count:8.0f}%" for s in names]
+        if self.looker.orb:
+            orb = self.looker.orb
+            cells.append(f"{100 * sum(orb.is_same(known[n].orb, copies[n].orb) for n in range(count)) / count:8.0f}%")
+            others = [(n, (n + k) % count) for n in range(count) for k in (5, 11) if not self.related(n, n + k)]
+            self.orb_pairs += len(others)
+            self.orb_false += sum(orb.is_same(known[n].orb, copies[m].orb) for n, m in others)
+        apart = [(n, m) for n in range(count) for m in range(count) if not self.related(n, m)]
+        self.hash_pairs += len(apart)
+        for peer in self.looker.hashers.names if self.looker.hashers else ():
+            near = recall_peers.near
+            cells.append(
+                f"{100 * sum(near(k.hashes[peer], c.hashes[peer], peer) for k, c in zip(known, copies, strict=True)) / count:8.0f}%"
+            )
+            hits = sum(near(known[n].hashes[peer], copies[m].hashes[peer], peer) for n, m in apart)
+            self.wrong[peer] = self.wrong.get(peer, 0) + hits
+        return f"{name:30}{''.join(cells)}{len(wrong) - len(overlay):9}{len(overlay):9}"
+
+    def close(self, known: list[Copy]) -> None:
+        """Print the sums."""
+        full = [n for n, k in enumerate(known) if k.seen.features is not None and k.seen.features.number >= MANY_CORNERS]
+        all_, some = ([sum(rows[n] for n in chosen) / len(chosen) for rows in self.goals.values()] for chosen in (range(self.count), full))
+        print(f"\n{len(GOALS)} edits of the goal, union on average (at least):")
+        print(f"  all {self.count} pictures {100 * sum(all_) / len(all_):.1f} % ({100 * min(all_):.0f} %)")
+        print(f"  the {len(full)} with {MANY_CORNERS} corners or more {100 * sum(some) / len(some):.1f} % ({100 * min(some):.0f} %)")
+        rate = 1e5 * (self.false + self.overlay) / self.pairs
+        print(
+            f"unrelated pairs {self.pairs:,}, linked {self.false}, by a common overlay {self.overlay} more: {rate:.2f} in 100,000 together"
+        )
+        print(f"candidates a picture {self.candidates / (2 * self.count * len(EDITS)):.1f}")
+        for peer, wrong in self.wrong.items():
+            print(f"{peer}: unrelated pairs {self.hash_pairs:,}, taken for one {wrong}")
+        if self.looker.orb:
+            print(f"OpenCV {self.looker.orb.version} ORB: unrelated pairs {self.orb_pairs:,}, linked {self.orb_false}")
 
 
 def hard_negatives(images: list[Image.Image]) -> None:
@@ -215,6 +269,40 @@ def hard_negatives(images: list[Image.Image]) -> None:
             near += by_pdq(a, [b.first.pdq_transforms])
             linked += bool(a.features and b.features and geometry.shared(a.features, b.features))
     print(f"different photos of one scene: {pairs} pairs, {linked} linked by features (a part in common, as it is), {near} by PDQ")
+
+
+def _seen(image: Image.Image) -> tuple[Seen, dict[str, bytes]]:
+    data = coded(image)
+    return look(data), _hashers.hashes(data, image) if _hashers else {}
+
+
+_hashers: recall_peers.Hashers | None = None
+
+
+def unrelated(folders: list[Path], count: int, peers: bool, workers: int) -> None:
+    """Print what each takes for related in one gallery of pictures of which none belongs to another."""
+    global _hashers
+    _hashers = recall_peers.Hashers() if peers else None
+    made = list(recall_unrelated.gallery(folders, count, SIDE, Different().is_new))
+    source = [path for path, _ in made]
+    with multiprocessing.get_context("fork").Pool(workers) as pool:
+        looked = pool.map(_seen, [image for _, image in made], chunksize=8)
+    same = sum(a == b for a, b in itertools.combinations(source, 2))
+    pairs = len(made) * (len(made) - 1) // 2 - same
+    start = time.process_time()
+    found, candidates = links([s for s, _ in looked])
+    cpu = 1e3 * (time.process_time() - start) / len(made)
+    wrong = [p for p in found if source[p[0]] != source[p[1]]]
+    print(f"\n{len(made):,} pictures (photographs and drawings from {len(set(source))} files, large ones in parts that do not overlap)")
+    print(f"unrelated pairs {pairs:,}; index and geometry {cpu:.1f} ms a picture, {candidates / len(made):.1f} candidates")
+    print(f"{'features':10} linked {len(wrong):6}: {1e5 * len(wrong) / pairs:.2f} in 100,000")
+    for a, b in wrong[:12]:
+        print(f"    {source[a].name} and {source[b].name}: {found[a, b].relation}, {found[a, b].inliers} corners")
+    hashes = {"PDQ": [s.first.pdq or b"" if (s.first.pdq_quality or 0) >= 50 else b"" for s, _ in looked]}
+    hashes |= {name: [h[name] for _, h in looked] for name in (_hashers.names if _hashers else ())}
+    for name, own in hashes.items():
+        near = [p for p in recall_peers.near_pairs(own, "TX PDQ" if name == "PDQ" else name) if source[p[0]] != source[p[1]]]
+        print(f"{name:10} taken for one {len(near):6}: {1e5 * len(near) / pairs:.2f} in 100,000")
 
 
 def cost(images: list[Image.Image]) -> None:
@@ -245,23 +333,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=Path, nargs="*", default=[])
     parser.add_argument("--count", type=int, default=48)
-    parser.add_argument("--peers", type=Path, help="a site-packages that holds opencv-python-headless")
+    parser.add_argument("--unrelated", type=int, default=1050, help="pictures of the gallery in which none belongs to another")
+    parser.add_argument("--only", choices=["edits", "unrelated", "hard"], help="only one of the tables")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--peers", type=Path, help="a folder with the packages of bench/recall_peers.txt")
     arguments = parser.parse_args()
     if arguments.peers:
         sys.path.append(str(arguments.peers))
-    try:
-        peer = Peer()
-    except ImportError:
-        peer = None
-        print("opencv-python-headless is not installed: no ORB beside")
     scenes = sorted(p for p in (SHARED / "scenes").glob("*") if p.is_dir())
     folders = [*arguments.pictures, SHARED / "photos", *scenes, Path("/usr/share/wallpapers"), Path("/usr/share/backgrounds")]
-    images = list(pictures([f for f in folders if f.is_dir()], arguments.count))
-    print(f"{len(images)} pictures, {len(EDITS)} edits")
-    cost(images)
-    print()
-    run(images, peer)
-    hard_negatives(images)
+    folders = [f for f in folders if f.is_dir()]
+    only, peers = arguments.only, arguments.peers is not None
+    images = list(pictures(folders, arguments.count)) if only != "unrelated" else []
+    if images:
+        print(f"{len(images)} pictures, {len(EDITS)} edits")
+    if only in (None, "edits"):
+        cost(images)
+        print()
+        run(images, peers, arguments.workers)
+    if only in (None, "hard"):
+        hard_negatives(images)
+    if only in (None, "unrelated"):
+        unrelated(folders, arguments.unrelated, peers, arguments.workers)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import random
+import zlib
 from collections.abc import Callable
 
 import numpy as np
@@ -66,9 +67,14 @@ def screen_photo(im: Picture) -> Picture:
     return brightened(jpeg(seen, 60), 1.15)
 
 
+def seed_of(im: Picture) -> int:
+    """Another number for each picture: its sticker sits elsewhere, its chat says something else."""
+    return zlib.crc32(im.convert("L").resize((16, 16)).tobytes())
+
+
 def sticker(im: Picture, area: float) -> Picture:
     """A laughing face that covers `area` of the rectangle round it."""
-    im, rng, s = im.copy(), random.Random(im.width), math.sqrt(area)
+    im, rng, s = im.copy(), random.Random(seed_of(im)), math.sqrt(area)
     w, h = im.width * s, im.height * s
     x, y, draw = rng.random() * (im.width - w), rng.random() * (im.height - h), ImageDraw.Draw(im)
     draw.ellipse((x, y, x + w, y + h), fill=(255, 210, 40), outline=(0, 0, 0), width=3)
@@ -242,9 +248,9 @@ EDITS: dict[str, Edit] = {
     "black box 15 % in the middle": lambda im, o: black_box(im, 0.15),
     "caption 15 %": lambda im, o: caption(im, 0.15),
     "logo": lambda im, o: logo(im),
-    "phone screenshot, dark": lambda im, o: phone(im, True, im.width),
-    "phone screenshot, light": lambda im, o: phone(im, False, im.height),
-    "phone screenshot, mirrored": lambda im, o: phone(mirror(im), True, im.width),
+    "phone screenshot, dark": lambda im, o: phone(im, True, seed_of(im)),
+    "phone screenshot, light": lambda im, o: phone(im, False, seed_of(im)),
+    "phone screenshot, mirrored": lambda im, o: phone(mirror(im), True, seed_of(im)),
     "desktop screenshot": lambda im, o: desktop(im),
     "collage of 2": lambda im, o: side_by_side(im, o),
     "collage of 2, gap, below": lambda im, o: one_below(o, im),

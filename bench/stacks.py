@@ -9,19 +9,24 @@ quality. Each size runs in a process of its own.
 from __future__ import annotations
 
 import argparse
+import itertools
 import platform
 import resource
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 import pdq_data
 import pyarrow as pa
 
+from safelight.durable import digest_file
 from safelight.match import pdq
 from safelight.native import _bands
-from safelight.stack.stacks import before_of, read_pictures, stack_batches, stack_pictures
+from safelight.stack.stacks import Pictures, read_pictures, stack_pictures
+from safelight.stack.step import read_before, write_stacks
 
 
 def clock() -> np.ndarray:
@@ -47,48 +52,55 @@ def say(what: str, value: str, took: np.ndarray) -> None:
     print(f"| {what} | {value} | {took[0]:.1f} | {took[1]:.1f} | {peak:,} |", flush=True)
 
 
-def run(count: int, new: int) -> None:
-    """Stack all but the new ones, then all by an update, then all anew; the last two must be equal."""
+def pictures_of(count: int, new: int, every: bool) -> Pictures:
+    """Return the pictures that were there before, or all."""
     hashes = pdq_data.listed(count + new)
-    print("| what | result | wall s | CPU s | peak MiB |\n|---|---|---|---|---|")
-    say("(pictures made)", f"{len(hashes):,}", np.zeros(2))
     at = clock()
-    pictures = read_pictures(batches(hashes[new:], 1))
+    parts = [batches(hashes[new:], 1), batches(hashes[:new], 2) if every else ()]
+    pictures = read_pictures(itertools.chain(*parts))
     say("read and sort", f"{len(pictures.names):,} contents", clock() - at)
-    every = read_pictures([*batches(hashes[new:], 1), *batches(hashes[:new], 2)]) if new else pictures
-    del hashes
+    return pictures
+
+
+def run(count: int, new: int, what: str, folder: Path) -> None:
+    """Stack as the step of a case does, to the file that it writes: `first` all but the new ones, `update` and `anew` all."""
+    print(f"\n{what}\n\n| what | result | wall s | CPU s | peak MiB |\n|---|---|---|---|---|")
+    pictures = pictures_of(count, new, what != "first")
+    before = None
+    if what == "update":
+        at = clock()
+        before = read_before(folder / "first.parquet")
+        say("read what was stacked", f"{len(before.hashes):,} distinct hashes", clock() - at)
     at = clock()
-    stacks = stack_pictures(pictures)
+    stacks = stack_pictures(pictures, before=before)
     say("stack", f"{int((stacks.rank == 1).sum()):,} stacks, largest {int(stacks.size.max()):,}", clock() - at)
     at = clock()
-    table = pa.Table.from_batches(list(stack_batches(stacks)))
-    before = before_of(table)
-    say("write as Arrow and read back", f"{table.nbytes >> 20:,} MiB", clock() - at)
-    del stacks, pictures, table
-    at = clock()
-    updated = stack_pictures(every, before=before)
-    say(f"update by {new:,} more", f"{int((updated.rank == 1).sum()):,} stacks", clock() - at)
-    del before
-    at = clock()
-    anew = stack_pictures(every)
-    same = all(np.array_equal(a, b) for a, b in zip(updated[1:], anew[1:], strict=True))
-    say("all anew", "equal to the update" if same else "DIFFERENT", clock() - at)
+    written = write_stacks(stacks, folder / f"{what}.parquet")
+    say("write", f"{(folder / f'{what}.parquet').stat().st_size >> 20:,} MiB, SHA-256 {written.sha256[:12]}", clock() - at)
 
 
 def main() -> None:
-    """Run all sizes."""
+    """Run all sizes, each step in a process of its own."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--millions", type=float, nargs="*", default=[1])
     parser.add_argument("--new", type=int, default=10_000)
-    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--only", choices=["first", "update", "anew"], nargs="*", default=["first", "update", "anew"])
+    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
-        run(args.one, args.new)
+        count, what, folder = args.one
+        run(int(count), args.new, what, Path(folder))
         return
     print(f"{platform.machine()}, {_bands.level()}, {pdq.THREADS} threads, Python {platform.python_version()}, NumPy {np.__version__}")
     for millions in args.millions:
-        print(f"\n{millions:g} million\n", flush=True)
-        subprocess.run([sys.executable, __file__, "--one", str(int(millions * 1e6)), "--new", str(args.new)], check=True)
+        print(f"\n{millions:g} million, {args.new:,} new\n", flush=True)
+        with tempfile.TemporaryDirectory() as folder:
+            for what in args.only:
+                own = ["--one", str(int(millions * 1e6)), what, folder, "--new", str(args.new)]
+                subprocess.run([sys.executable, __file__, *own], check=True)
+            if {"update", "anew"} <= set(args.only):
+                one, two = (digest_file(Path(folder) / f"{what}.parquet") for what in ("update", "anew"))
+                print(f"\nthe update and all anew: {'the same file' if one == two else 'DIFFERENT FILES'}", flush=True)
 
 
 if __name__ == "__main__":

@@ -16,9 +16,9 @@ from safelight.case import Case
 from safelight.durable import digest_file, folder_atomically
 from safelight.facts.derived import input_digest, is_current
 from safelight.facts.reader import Facts
-from safelight.facts.writer import TableWriter
+from safelight.facts.writer import TableWriter, Written
 from safelight.match.pdq import QUALITY
-from safelight.stack.stacks import Before, before_of, read_pictures, stack_batches, stack_pictures
+from safelight.stack.stacks import Before, Stacks, before_of, read_pictures, stack_batches, stack_pictures
 
 STEP, RULES = "stack-1", 2
 """The folder, and the version of the rules: another one makes stacks anew."""
@@ -36,10 +36,7 @@ def stack_case(case: Case, distance: int, progress: Any) -> dict[str, Any] | Non
     pictures = read_pictures(found, QUALITY)
     stacks = stack_pictures(pictures, distance, _before(case, target / "stacks.parquet", distance))
     with folder_atomically(target) as folder:
-        table = TableWriter(folder / "stacks.parquet", "stacks")
-        for batch in stack_batches(stacks):
-            table.add_table(pa.Table.from_batches([batch]))
-        written = table.close()
+        written = write_stacks(stacks, folder / "stacks.parquet")
     progress.advance(len(pictures.names))
     return {
         "pictures": len(pictures.names),
@@ -53,6 +50,19 @@ def stack_case(case: Case, distance: int, progress: Any) -> dict[str, Any] | Non
     }
 
 
+def write_stacks(stacks: Stacks, path: Path) -> Written:
+    """Write the table of stacks piece by piece: no more than a row group is held."""
+    table = TableWriter(path, "stacks")
+    for batch in stack_batches(stacks):
+        table.add_table(pa.Table.from_batches([batch]))
+    return table.close()
+
+
+def read_before(path: Path) -> Before:
+    """Return what a table of stacks says of each distinct hash. Raise ValueError where it contradicts itself."""
+    return before_of(pq.read_table(path, columns=["sha256", "stack", "distance", "pdq"]))
+
+
 def _before(case: Case, path: Path, distance: int) -> Before | None:
     """Return the stacks that there are, where the ledger knows the file, as it is, and it was made by the same rules; else None."""
     said: dict[str, Any] = {}
@@ -63,6 +73,6 @@ def _before(case: Case, path: Path, distance: int) -> Before | None:
     if not same or not path.is_file() or digest_file(path) != said["files"]["stacks.parquet"][1]:
         return None
     try:
-        return before_of(pq.read_table(path, columns=["sha256", "stack", "distance", "pdq"]))
+        return read_before(path)
     except ValueError:  # whatever it is, all is done anew
         return None
