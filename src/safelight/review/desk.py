@@ -237,7 +237,7 @@ def open_contents(table: Table, log: Log) -> Array:
     """Return which contents nobody has decided and no set knows as irrelevant or known."""
     with log.lock:
         log.standing.grow()
-        found: Array = (log.standing.given[table.number] == 0) & (table.known < 3)
+        found: Array = (table.by_row(log.standing.given) == 0) & (table.known < 3)
         return found
 
 

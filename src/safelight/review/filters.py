@@ -19,6 +19,7 @@ from safelight.errors import Usage
 from safelight.match.pdq import QUALITY, join_batches
 from safelight.review.people import Person
 from safelight.table.table import KNOWN, NO_TIME, Array, Codes, Mask, Table
+from safelight.table.texts import among
 
 LOOKED_AT = ("image", "video")
 STATUSES = ("undecided", "proposed", "indicative", "final", "disputed")
@@ -83,6 +84,24 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
     same: Same | None = None
 
 
+OF_FACTS = (
+    "kind",
+    "media_type",
+    "known",
+    "set",
+    "method",
+    "min_size",
+    "max_size",
+    "since",
+    "until",
+    "camera",
+    "serial",
+    "place",
+    "problem",
+)
+"""Conditions on facts of contents alone: their masks are kept with the table."""
+OF_PLACES = ("exhibit", "state", "path", "text")
+"""Conditions on places; they must hold for one and the same place."""
 Lookup = Callable[[str, int], int]
 """From a view and an index to the number of its first content."""
 Links = Callable[[bytes], Array]
@@ -94,15 +113,37 @@ class Selection:
 
     def __init__(self, table: Table, person: Person, wanted: Filter, lookup: Lookup, links: Links) -> None:
         self.table, self.person, self.filter, self._lookup, self._links = table, person, wanted, lookup, links
+        self._whole: dict[str, Mask] = {}
+        self._apart: dict[tuple[int, bool, bool], tuple[Array, Array]] = {}
         self.masks = {name: mask for name, mask in self._all() if mask is not None}
 
     def mask(self, without: str = "") -> Mask:
-        """Return the contents that fit all conditions, or all but one."""
-        found = np.ones(self.table.rows, bool)
-        for name, mask in self.masks.items():
-            if name != without:
-                found &= mask
-        return found & self._places(without)
+        """Return the contents that fit all conditions, or all but one. Not to be changed."""
+        without = without if without in self.masks or without in self._item_masks() else ""
+        if without not in self._whole:
+            found = np.ones(self.table.rows, bool)
+            for name, mask in self.masks.items():
+                if name != without:
+                    found &= mask
+            places = self._places(without)
+            if places is not None:
+                found &= places
+            self._whole[without] = found
+        return self._whole[without]
+
+    def apart(self, without: str, stacked: bool, places: bool) -> tuple[Array, Array]:
+        """Return the rows of the contents that fit all conditions, or all but one: those that stand alone, and the others.
+
+        `stacked`: what is in a stack with others is no longer alone; `places`: nor is what has several places.
+        """
+        mask = self.mask(without)
+        asked = (id(mask), stacked, places)
+        if asked not in self._apart:
+            others = mask & self.table.in_stack if stacked else np.zeros(self.table.rows, bool)
+            if places:
+                others |= mask & self.table.repeated
+            self._apart[asked] = (np.flatnonzero(mask & ~others).astype(np.int32), np.flatnonzero(others).astype(np.int32))
+        return self._apart[asked]
 
     def items(self, without: str = "") -> Mask:
         """Return the places that fit all conditions on places, or all but one."""
@@ -112,57 +153,82 @@ class Selection:
                 found &= mask
         return found
 
-    def _places(self, without: str) -> Mask | bool:
-        """Return the contents with a place that fits all of them."""
-        if not self._item_masks().keys() - {without}:
-            return True
-        return self.table.any_of(self.items(without))
+    def _places(self, without: str) -> Mask | None:
+        """Return the contents with a place that fits all of them; None where there are none of them."""
+        named = sorted(self._item_masks().keys() - {without})
+        if not named:
+            return None
+        said = tuple((name, _said(getattr(self.filter, name))) for name in named)
+        return self.table.kept.get(said, lambda: self.table.any_of(self.items(without)))
 
     def _item_masks(self) -> dict[str, Mask]:
         if not hasattr(self, "_items"):
-            self._items = {k: v for k, v in self._of_items() if v is not None}
+            wanted = {name: getattr(self.filter, name) for name in OF_PLACES if getattr(self.filter, name)}
+            self._items = {k: self._kept(k, v, self._of_items) for k, v in wanted.items()}
         return self._items
 
-    def _of_items(self) -> Any:
+    def _kept(self, name: str, value: Any, work: Callable[[str], Mask]) -> Mask:
+        """Return the mask of a condition on facts alone, as it is kept with the table or newly made."""
+        return self.table.kept.get((name, _said(value)), lambda: work(name))
+
+    def _of_items(self, name: str) -> Mask:
         t, f = self.table, self.filter
-        yield "exhibit", _among(t.exhibit, f.exhibit)
-        yield "state", _among(t.state, f.state)
-        yield "path", _glob(t, f.path) if f.path else None
-        yield "text", pc.match_substring(t.path, f.text, ignore_case=True).to_numpy(zero_copy_only=False) if f.text else None
+        match name:
+            case "exhibit":
+                return t.exhibit.among(f.exhibit)
+            case "state":
+                return t.state.among(f.state)
+            case "path":
+                return _glob(t, f.path)
+        found: Mask = pc.match_substring(t.path, f.text, ignore_case=True).to_numpy(zero_copy_only=False)
+        return found
+
+    def _of_facts(self, name: str) -> Mask:
+        """Return the mask of a condition that looks at facts of contents only."""
+        t, f = self.table, self.filter
+        match name:
+            case "kind":
+                return t.kind.among(f.kind or list(LOOKED_AT))
+            case "known":
+                return among(t.known, [KNOWN.index(k) for k in _checked(f.known, KNOWN, "known")])
+            case "media_type" | "camera" | "serial":
+                codes: Codes = getattr(t, name)
+                return codes.among(getattr(f, name))
+            case "set":
+                return self._rows(t.match_row, t.match_set, f.set)
+            case "method":
+                return self._rows(t.match_row, t.match_method, f.method)
+            case "problem":
+                return self._rows(t.problem_row, t.problem, f.problem)
+            case "min_size" | "max_size":
+                return t.size >= f.min_size if name == "min_size" else t.size <= f.max_size
+            case "since":
+                return t.when >= day(f.since, "since")
+            case "until":
+                found: Mask = (t.when < day(f.until, "until", 1)) & (t.when != NO_TIME)
+                return found
+        assert f.place is not None
+        return _inside(t, f.place)
 
     def _all(self) -> Any:
         t, f, p = self.table, self.filter, self.person
-        yield "kind", None if "any" in f.kind else _among(t.kind, f.kind or list(LOOKED_AT))
-        yield "media_type", _among(t.media_type, f.media_type)
-        yield "known", np.isin(t.known, [KNOWN.index(k) for k in _checked(f.known, KNOWN, "known")]) if f.known else None
-        yield "set", self._matched(t.match_set, f.set)
-        yield "method", self._matched(t.match_method, f.method)
+        for name in OF_FACTS:
+            value = getattr(f, name)
+            if (name == "kind" and "any" not in value) or (name != "kind" and value not in (None, "", [])):
+                yield name, self._kept(name, value, self._of_facts)
         yield "category", self._category()
         yield "mine", None if f.mine is None else (p.mine(t) > 0) == f.mine
         yield "status", self._status()
         yield "flag", (p.flags(t) & p.flag_bits(f.flag)) > 0 if f.flag else None
         yield "tag", p.tagged(t, f.tag) if f.tag else None
-        yield "min_size", t.size >= f.min_size if f.min_size is not None else None
-        yield "max_size", t.size <= f.max_size if f.max_size is not None else None
-        yield "since", t.when >= day(f.since, "since") if f.since else None
-        yield "until", (t.when < day(f.until, "until", 1)) & (t.when != NO_TIME) if f.until else None
-        yield "camera", _among(t.camera, f.camera)
-        yield "serial", _among(t.serial, f.serial)
-        yield "place", _inside(t, f.place) if f.place else None
-        yield "problem", self._rows(t.problem_row, t.problem, f.problem)
         yield "new_members", p.new_members(t) if f.new_members else None
         yield "queue", self._queue()
         yield "similar_to", self._similar() if f.similar_to else None
         yield "same", self._same() if f.same else None
 
-    def _matched(self, codes: Codes, names: list[str]) -> Mask | None:
-        return self._rows(self.table.match_row, codes, names)
-
-    def _rows(self, rows: Array, codes: Codes, names: list[str]) -> Mask | None:
-        if not names:
-            return None
+    def _rows(self, rows: Array, codes: Codes, names: list[str]) -> Mask:
         found = np.zeros(self.table.rows, bool)
-        found[rows[_among(codes, names)]] = True
+        found[rows[codes.among(names)]] = True
         return found
 
     def _category(self) -> Mask | None:
@@ -170,13 +236,13 @@ class Selection:
         if not wanted:
             return None
         shown, numbers = self.person.category(self.table), self.person.category_numbers(wanted)
-        return np.isin(shown, numbers)
+        return among(shown, numbers)
 
     def _status(self) -> Mask | None:
         wanted = _checked(self.filter.status, STATUSES, "status")
         if not wanted:
             return None
-        return np.isin(self.person.status(self.table), [STATUSES.index(s) for s in wanted])
+        return among(self.person.status(self.table), [STATUSES.index(s) for s in wanted])
 
     def _queue(self) -> Mask | None:
         (queue,) = _checked([self.filter.queue], ("all", "disputes", "proposals"), "queue")
@@ -235,15 +301,9 @@ def _checked(given: list[str], known: tuple[str, ...], name: str) -> list[str]:
     return given
 
 
-def _among(codes: Codes, names: list[str]) -> Mask | None:
-    """Return the rows of which the text is one of these; None where none is asked for. `none` is what has no text."""
-    if not names:
-        return None
-    wanted = np.zeros(len(codes.names) + 1, bool)
-    wanted[[n for n in (codes.number(x) for x in names) if n >= 0]] = True
-    wanted[-1] = "none" in names and "none" not in codes.names
-    found: Mask = wanted[codes.code]
-    return found
+def _said(value: Any) -> bytes:
+    """Return a condition as something that can be compared."""
+    return msgspec.json.encode(value)
 
 
 def _glob(table: Table, pattern: str) -> Mask:

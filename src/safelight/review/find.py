@@ -36,45 +36,71 @@ def facets(desk: Desk, person: Person, request: api.FacetsRequest) -> dict[str, 
 
 
 def _facet(desk: Desk, selection: Selection, name: str, stacked: bool) -> list[api.FacetValue]:
-    t, person = selection.table, selection.person
-    mask = selection.mask(without=name)
-    rows = np.flatnonzero(mask)
     labels: dict[str, str] = {}
-    if name in OF_CONTENTS:
-        codes: Codes = getattr(t, name)
-        owner, code, names = rows, codes.code[rows], codes.names
-    elif name in OF_ITEMS:
-        codes = getattr(t, name)
-        items = np.flatnonzero(selection.items(without=name) & mask[t.content])
-        owner, code, names = t.content[items], codes.code[items], codes.names
-    elif name in OF_MATCHES or name == "problem":
-        found = t.problem_row if name == "problem" else t.match_row
-        codes = {"set": t.match_set, "method": t.match_method, "problem": t.problem}[name]
-        chosen = np.flatnonzero(mask[found]) if len(found) else np.zeros(0, np.int64)
-        owner, code, names = found[chosen], codes.code[chosen], codes.names
-    elif name == "known":
-        owner, code, names = rows, t.known[rows], list(KNOWN)
-    elif name == "category":
-        with desk.log.lock:
-            names = ["none", *desk.log.standing.codes]
+    if name == "category":
         labels = {c.code: c.label for c in desk.policy.scheme.categories}
-        owner, code = rows, person.category(t, rows)
-    elif name == "status":
-        owner, code, names = rows, person.status(t, rows), list(STATUSES)
     elif name == "flag":
-        bits, names, labels = person.flags(t, rows), list(FLAG_NAMES), FLAGS
-        pairs = [np.flatnonzero(bits >> n & 1) for n in range(len(names))]
-        owner = np.concatenate([rows[p] for p in pairs])
-        code = np.concatenate([np.full(len(p), n) for n, p in enumerate(pairs)])
-    else:
-        owner, code, names = _tags(desk, selection, mask)
-    counts = _counted(owner, code, t.stack if stacked else None, len(names))
+        labels = FLAGS
+    names, counts = _of_contents(desk, selection, name, stacked) or _of_pairs(desk, selection, name, stacked)
     order = np.lexsort([np.arange(len(counts)), -counts])[:MOST_VALUES]
     return [
         api.FacetValue(value=names[i], label=printable(labels.get(names[i], names[i])), count=int(counts[i]))
         for i in order.tolist()
         if counts[i]
     ]
+
+
+def _of_contents(desk: Desk, selection: Selection, name: str, stacked: bool) -> tuple[list[str], Array] | None:
+    """Count a facet of which each content (or place) has one value; None for another facet.
+
+    What stands alone is counted as it comes. Only members of stacks, and contents with several places, are compared.
+    """
+    t, person = selection.table, selection.person
+    if name in (*OF_CONTENTS, *OF_ITEMS):
+        codes: Codes = getattr(t, name)
+        names = codes.names
+    elif name in ("known", "category", "status"):
+        with desk.log.lock:
+            names = {"known": list(KNOWN), "category": ["none", *desk.log.standing.codes], "status": list(STATUSES)}[name]
+    else:
+        return None
+
+    def code_of(rows: Array) -> Array:
+        if name == "known":
+            return t.known[rows]
+        if name in ("category", "status"):
+            return person.category(t, rows) if name == "category" else person.status(t, rows)
+        found: Array = codes.code[t.first[rows] if name in OF_ITEMS else rows]
+        return found
+
+    alone, others = selection.apart(name, stacked, places=name in OF_ITEMS)
+    counts = np.bincount(code_of(alone).astype(np.int64) + 1, minlength=len(names) + 1)[1:]
+    code = code_of(others)
+    if name in OF_ITEMS and len(others):
+        wanted = np.zeros(t.rows, bool)
+        wanted[others] = True
+        items = np.flatnonzero(selection.items(without=name) & wanted[t.content])
+        others, code = t.content[items], codes.code[items]
+    return names, counts + _different(t.stack[others] if stacked else others, code, len(names))
+
+
+def _of_pairs(desk: Desk, selection: Selection, name: str, stacked: bool) -> tuple[list[str], Array]:
+    """Count a facet of which a content can have several values or none: sets, methods, problems, flags, tags."""
+    t, mask = selection.table, selection.mask(without=name)
+    if name in OF_MATCHES or name == "problem":
+        found = t.problem_row if name == "problem" else t.match_row
+        codes = {"set": t.match_set, "method": t.match_method, "problem": t.problem}[name]
+        chosen = np.flatnonzero(mask[found]) if len(found) else np.zeros(0, np.int64)
+        owner, code, names = found[chosen], codes.code[chosen], codes.names
+    elif name == "flag":
+        rows = np.flatnonzero(mask & (selection.person.flags(t) > 0))
+        bits, names = selection.person.flags(t, rows), list(FLAG_NAMES)
+        pairs = [np.flatnonzero(bits >> n & 1) for n in range(len(names))]
+        owner = np.concatenate([rows[p] for p in pairs])
+        code = np.concatenate([np.full(len(p), n) for n, p in enumerate(pairs)])
+    else:
+        owner, code, names = _tags(desk, selection, mask)
+    return names, _different(t.stack[owner] if stacked else owner, code, len(names))
 
 
 def _tags(desk: Desk, selection: Selection, mask: Any) -> tuple[Array, Array, list[str]]:
@@ -87,18 +113,17 @@ def _tags(desk: Desk, selection: Selection, mask: Any) -> tuple[Array, Array, li
     return rows[shown], code[shown], names
 
 
-def _counted(owner: Array, code: Array, stack: Array | None, values: int) -> Array:
-    """Count the different contents (or stacks) of each value; rows without a value have code -1."""
+def _different(tile: Array, code: Array, values: int) -> Array:
+    """Count the different contents (or stacks) of each value; a code of -1 is no value."""
     valid = code >= 0
-    tile, code = (owner if stack is None else stack[owner])[valid].astype(np.int64), code[valid].astype(np.int64)
+    tile, code = tile[valid].astype(np.int64), code[valid].astype(np.int64)
     if not len(tile):
         return np.zeros(values, np.int64)
     width = int(tile.max()) + 1
-    if values * width <= 1 << 26:
+    if values * width <= 1 << 24:
         seen = np.zeros(values * width, bool)
         seen[code * width + tile] = True
-        found: Array = seen.reshape(values, width).sum(axis=1)
-        return found
+        return np.array([np.count_nonzero(s) for s in seen.reshape(values, width)])
     pairs = np.unique(code * width + tile)
     return np.bincount(pairs // width, minlength=values)
 

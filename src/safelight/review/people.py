@@ -34,27 +34,29 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
     def mine(self, table: Table, rows: Any = slice(None)) -> Array:
         """Return the number of my category; 0 where I have not voted."""
         with self.log.lock:
-            found: Array = self.log.standing.votes_of(self.user)[table.number[rows]]
-            return found
+            return table.by_row(self.log.standing.votes_of(self.user), rows)
 
     def category(self, table: Table, rows: Any = slice(None)) -> Array:
         """Return the number of the category that stands, as far as I may see it; 0 for none."""
         with self.log.lock:
-            standing, at = self.log.standing, table.number[rows]
+            standing = self.log.standing
             standing.grow()
-            found: Array = standing.standing[at]
+            found = table.by_row(standing.standing, rows)
             if self.is_supervisor or self.log.policy.votes == 1:
                 return found
-            visible = (standing.votes_of(self.user)[at] > 0) | (standing.status[at] == FINAL)
+            visible = (table.by_row(standing.votes_of(self.user), rows) > 0) | (table.by_row(standing.status, rows) == FINAL)
             return np.where(visible, found, 0)
 
     def status(self, table: Table, rows: Any = slice(None)) -> Array:
         """Return the status as a number into `filters.STATUSES`."""
         with self.log.lock:
             self.log.standing.grow()
-            found = _STATUS[self.log.standing.status[table.number[rows]]]
+            found = table.by_row(self.log.standing.status, rows)
+        if (found > 0).any():
+            found = _STATUS[found]
         illegal = table.known[rows] == KNOWN.index("illegal")
-        return np.where((found == 0) & illegal, PROPOSED, found)
+        found[(found == 0) & illegal] = PROPOSED
+        return found
 
     def category_numbers(self, codes: list[str]) -> list[int]:
         """Return the numbers of categories; `none` is 0."""
@@ -67,8 +69,7 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
         """Return the flags as bits."""
         with self.log.lock:
             self.log.standing.grow()
-            found: Array = self.log.standing.flags[table.number[rows]]
-            return found
+            return table.by_row(self.log.standing.flags, rows)
 
     def flag_bits(self, names: list[str]) -> int:
         if unknown := [n for n in names if n not in FLAG_NAMES]:
@@ -99,10 +100,9 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
         """Return what nobody has decided, in a stack of which somebody has decided a member."""
         with self.log.lock:
             self.log.standing.grow()
-            decided = self.log.standing.given[table.number] > 0
-        if not table.rows:
-            return decided
+            given = table.by_row(self.log.standing.given)
+            decided, here = np.flatnonzero(given), given[rows] == 0
         judged = np.zeros(table.stacks, bool)
         judged[table.stack[decided]] = True
-        found: Mask = (judged[table.stack] & ~decided)[rows]
+        found: Mask = judged[table.stack[rows]] & here
         return found

@@ -48,7 +48,8 @@ class Server:
         t, log = self.desk.ranking().table, self.desk.log
         looked, open_ = t.looked_at, open_contents(t, log)
         with log.lock:
-            status = log.standing.status[t.number]
+            log.standing.grow()
+            status = t.by_row(log.standing.status)
         return api.Totals(
             items=t.items, contents=t.rows, pictures=int((t.kind.code == t.kind.number("image")).sum()),
             films=int((t.kind.code == t.kind.number("video")).sum()), undecided=int((open_ & looked).sum()), decided=int((status > 0).sum()),

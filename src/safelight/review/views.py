@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -26,6 +26,8 @@ MOST_BYTES = 1 << 29
 MOST_TABLES = 3
 """Older tables and all their views are forgotten: each holds the memory of the whole case."""
 MOST_SECTIONS = 400
+RUNS = ("first", "time", "size", "camera", "similar")
+"""Orders in which each label has one run of tiles."""
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,26 +120,40 @@ def _by_distance(selection: Selection, rows: Array) -> Array:
 
 
 def _tiles(table: Table, rows: Array) -> tuple[Array, Array]:
-    """Bring the members of each stack together, at the place of its first one."""
-    if not len(rows):
-        return rows, np.zeros(1, np.int64)
-    stacks = table.stack[rows]
-    best = np.full(table.stacks, len(rows), np.int64)
-    place = np.arange(len(rows))
-    best[stacks[::-1]] = place[::-1]  # the last writer wins: the first place of each stack
-    lead = best[stacks]
-    arranged = np.argsort(lead, kind="stable")
-    lead = lead[arranged]
-    starts = np.flatnonzero(np.concatenate([[True], lead[1:] != lead[:-1]]))
-    return rows[arranged], np.append(starts, len(rows))
+    """Bring the members of each stack together, at the place of its first one. Most contents are alone: only the others are sorted."""
+    several = np.flatnonzero(table.in_stack[rows])
+    stacks = table.stack[rows[several]]
+    lead_of = np.empty(table.stacks, np.int32)
+    lead_of[stacks[::-1]] = several[::-1]  # the last writer wins: the first place of each stack
+    lead = lead_of[stacks]
+    follows = lead != several
+    followers, lead = several[follows], lead[follows]
+    head = np.ones(len(rows), bool)
+    head[followers] = False
+    tile = (np.cumsum(head, dtype=np.int32) - 1)[lead]
+    order = np.argsort(tile, kind="stable")
+    followers, tile = followers[order], tile[order]
+    heads = np.flatnonzero(head)
+    starts = np.arange(len(heads) + 1, dtype=np.int64)
+    own, first, count = np.unique(tile, return_index=True, return_counts=True)
+    more = np.zeros(len(heads) + 1, np.int64)
+    more[own + 1] = count
+    starts += np.cumsum(more)
+    members = np.empty(len(rows), rows.dtype)
+    members[starts[:-1]] = rows[heads]
+    members[starts[tile] + 1 + np.arange(len(tile)) - np.repeat(first, count)] = rows[followers]
+    return members, starts
 
 
 def _sections(order: str, ranking: Ranking, heads: Array) -> Iterator[Section]:
     """Yield the sections: runs of tiles with the same label, at most `MOST_SECTIONS`."""
     if not len(heads):
         return
-    label, code = _labels(order, ranking, heads)
-    starts = np.flatnonzero(np.concatenate([[True], code[1:] != code[:-1]]))
+    label, codes = _labels(order, ranking, heads)
+    starts = _few_starts(codes, len(heads)) if order in RUNS else None
+    if starts is None:
+        code = codes(slice(None))
+        starts = np.flatnonzero(np.concatenate([[True], code[1:] != code[:-1]]))
     if len(starts) > MOST_SECTIONS:
         starts = starts[np.linspace(0, len(starts) - 1, MOST_SECTIONS).astype(np.int64)]
     ends = np.append(starts[1:], len(heads))
@@ -145,31 +161,67 @@ def _sections(order: str, ranking: Ranking, heads: Array) -> Iterator[Section]:
         yield Section(label=label(start), first=start, count=end - start)
 
 
-def _labels(order: str, ranking: Ranking, heads: Array) -> tuple[Any, Array]:
+def _few_starts(codes: Callable[[Any], Array], count: int) -> Array | None:
+    """Return where runs of equal codes begin, by bisection: each code has one run. None where they are more than `MOST_SECTIONS`."""
+    starts, at = list[int](), 0
+    while at < count:
+        starts.append(at)
+        if len(starts) > MOST_SECTIONS:
+            return None
+        own = codes(slice(at, at + 1))[0]
+        low, high = at, count  # the code stands at `low`, and no longer at `high`
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if codes(slice(middle, middle + 1))[0] == own else (low, middle)
+        at = high
+    return np.array(starts)
+
+
+def _labels(order: str, ranking: Ranking, heads: Array) -> tuple[Callable[[int], str], Callable[[Any], Array]]:
+    """Return the label of a tile, and codes that are equal where labels are, for some of the tiles."""
     t = ranking.table
     match order:
         case "first":
-            code = ranking.classes(heads).astype(np.int64) * 4 + 3 - ranking.near[heads]
+
+            def steps(some: Any) -> Array:
+                found: Array = ranking.classes(heads[some]).astype(np.int64) * 4 + 3 - ranking.near[heads[some]]
+                return found
 
             def first(i: int) -> str:
                 near = orders.NEAR_WORDS[int(ranking.near[heads[i]])]
                 return orders.CLASS_WORDS[int(ranking.classes(heads[i]))] + (f", {near}" if near else "")
 
-            return first, code
+            return first, steps
         case "time":
-            months = np.where(t.when[heads] == NO_TIME, np.datetime64("NaT"), t.when[heads].astype("datetime64[ns]")).astype(
-                "datetime64[M]"
-            )
-            return (lambda i: "no time" if np.isnat(months[i]) else str(months[i])), months.astype(np.int64)
+
+            def months(some: Any) -> Array:
+                when = t.when[heads[some]]
+                return (
+                    np.where(when == NO_TIME, np.datetime64("NaT"), when.astype("datetime64[ns]")).astype("datetime64[M]").astype(np.int64)
+                )
+
+            def month(i: int) -> str:
+                found = np.datetime64(int(months(slice(i, i + 1))[0]), "M")
+                return "no time" if np.isnat(found) else str(found)
+
+            return month, months
         case "size":
-            powers = np.floor(np.log10(np.maximum(t.size[heads], 1))).astype(np.int64)
-            return (lambda i: f"from {10 ** int(powers[i]):,} bytes"), powers
+
+            def powers(some: Any) -> Array:
+                found: Array = np.floor(np.log10(np.maximum(t.size[heads[some]], 1))).astype(np.int64)
+                return found
+
+            return (lambda i: f"from {10 ** int(powers(slice(i, i + 1))[0]):,} bytes"), powers
         case "camera":
-            return (lambda i: t.camera.name(int(heads[i])) or "no camera"), t.camera.code[heads].astype(np.int64)
+            return (lambda i: t.camera.name(int(heads[i])) or "no camera"), lambda some: t.camera.code[heads[some]]
         case "similar":
-            return (lambda _: "by PDQ distance"), np.zeros(len(heads), np.int64)
-    folders = t.folder[t.first[heads]]
-    return (lambda i: ": ".join(t.folder_names[int(folders[i])])), folders.astype(np.int64)
+            return (lambda _: "by PDQ distance"), lambda some: np.zeros(len(heads[some]), np.int64)
+
+    def folders(some: Any) -> Array:
+        found: Array = t.folder[t.first[heads[some]]]
+        return found
+
+    return (lambda i: ": ".join(t.folder_names[int(folders(slice(i, i + 1))[0])])), folders
 
 
 class Views:

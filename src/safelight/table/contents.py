@@ -185,7 +185,7 @@ class _Contents:
         self.scratch.rest()
 
     def stacks(self) -> None:
-        """The stack of each content, named by where its representative stands among all; a content without one is its own."""
+        """The stack of each content, named by where its representative stands among all; a content without one is its own. `in_stack`: with others."""
         stack, distance = self.scratch.array("stack", "<i4", self.rows), self.scratch.array("stack_distance", "<i2", self.rows, 0)
         for part in pieces(len(self.every)):
             stack[self.row_of[part][self.seen[part] > 0]] = np.arange(part.start, part.stop)[self.seen[part] > 0]
@@ -194,7 +194,12 @@ class _Contents:
             lead = self.find(fixed(t["stack"], 32))
             stack[rows[lead >= 0]] = lead[lead >= 0]
             distance[rows] = numbers(t["distance"], "<i2", 0)
-        self.columns |= {"stack": stack, "stack_distance": distance}
+        members, in_stack = self.scratch.array("members", "<i4", len(self.every), 0), self.scratch.array("in_stack", "u1", self.rows)
+        for part in pieces(self.rows):
+            np.add.at(members, stack[part], 1)
+        for part in pieces(self.rows):
+            in_stack[part] = members[stack[part]] > 1
+        self.columns |= {"stack": stack, "stack_distance": distance, "in_stack": in_stack}
 
     def problems(self) -> None:
         """Kinds of problems of the places of each content, each kind once."""

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from safelight.decisions.numbers import Numbers
 from safelight.table.contents import LEVELS, NO_TIME
-from safelight.table.features import ILLEGAL, KNOWN
+from safelight.table.features import KNOWN
 from safelight.table.file import Array, Mapped
+from safelight.table.kept import Kept
 from safelight.table.texts import Codes, Texts
 
 Mask = NDArray[np.bool_]
@@ -63,7 +64,7 @@ class Table:
         self.from_camera, self.made_by_people = c["from_camera"], c["made_by_people"]
         self.pack, self.pack_exhibit = c["pack"], Codes.of(contents, "pack_exhibit")
         self.renditions = {level: Rendition(c[f"{level}_at"], c[f"{level}_size"]) for level in LEVELS}
-        self.stack, self.stack_distance = c["stack"], c["stack_distance"]
+        self.stack, self.stack_distance, self.in_stack = c["stack"], c["stack_distance"], c["in_stack"].view(bool)
         self.content, self.mtime, self.folder = c["content"], c["mtime"], c["folder"]
         self.exhibit, self.state = Codes.of(contents, "exhibit"), Codes.of(contents, "state")
         self.path: pa.LargeStringArray = Texts.of(contents, "path").arrow()
@@ -76,6 +77,7 @@ class Table:
         self.match_row = j["match_row"]
         self.match_set, self.match_method = Codes.of(judged, "match_set"), Codes.of(judged, "match_method")
         self.near, self.density = j["near"], j["density"]
+        self.kept = Kept()
         self.orders = {n: c[f"order_{n}"] for n in ("path", "time", "size", "camera")} | {"first": j["order_first"]}
 
     def number_by(self, numbers: Numbers) -> Table:
@@ -86,6 +88,14 @@ class Table:
             self._row = np.full(len(numbers), -1, np.int32)
             self._row[self.number] = np.arange(self.rows, dtype=np.int32)
         return self
+
+    def by_row(self, by_number: Array, rows: Any = slice(None)) -> Array:
+        """Return what an array by number has for some rows."""
+        if self._row is not None:
+            found: Array = by_number[self.number[rows]]
+        else:
+            found = by_number[: self.rows][rows]
+        return found.copy() if isinstance(rows, slice) else found
 
     def row_of(self, numbers: Array) -> Array:
         """Return the row of each number; -1 where the content is not in this table."""
@@ -101,15 +111,14 @@ class Table:
         return self._by_content[self._starts[row] : self._starts[row + 1]]
 
     @cached_property
-    def illegal(self) -> Mask:
-        """Which contents an illegal set knows."""
-        found: Mask = self.known == ILLEGAL
-        return found
-
-    @cached_property
     def looked_at(self) -> Mask:
         """Which contents are pictures or films."""
-        found: Mask = np.isin(self.kind.code, [self.kind.number("image"), self.kind.number("video")])
+        return self.kind.among(["image", "video"])
+
+    @cached_property
+    def repeated(self) -> Mask:
+        """Which contents have several places."""
+        found: Mask = self.places > 1
         return found
 
     def any_of(self, items: Mask) -> Mask:

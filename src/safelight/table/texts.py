@@ -57,7 +57,23 @@ class Codes:
 
     def name(self, row: int) -> str | None:
         code = int(self.code[row])
-        return self._texts[code] if code >= 0 else None
+        return self.names[code] if code >= 0 else None
+
+    def among(self, names: list[str]) -> Array:
+        """Return the rows of which the text is one of these; `none` is what has no text."""
+        wanted = [n for n in (self.number(x) for x in names) if n >= 0]
+        return among(self.code, [*wanted, -1] if "none" in names and "none" not in self._numbers else wanted)
+
+
+def among(code: Array, wanted: list[int]) -> Array:
+    """Return where small numbers are one of these. A few comparisons cost less than looking each number up."""
+    if len(wanted) > 8:
+        found: Array = np.isin(code, wanted)
+        return found
+    found = np.zeros(len(code), bool)
+    for n in wanted:
+        found |= code == n
+    return found
 
 
 class Dictionary:
