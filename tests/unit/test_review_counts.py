@@ -16,7 +16,7 @@ from safelight.review import api, find, views
 from safelight.review.filters import Filter, Selection
 from safelight.review.order import ORDERS
 from safelight.review.server import Server
-from safelight.table.kept import Kept
+from safelight.table.masks import Masks
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
 import make_review_case
@@ -106,7 +106,7 @@ def test_a_facet_says_what_choosing_its_value_would_give(server: Server, wanted:
 
 def test_masks_are_kept_within_bounds() -> None:
     """A mask is made once as long as it is kept; the oldest go first, the last one stays whatever its size."""
-    kept, made = Kept(most=250), list[str]()
+    kept, made = Masks(most=250), list[str]()
 
     def ask(name: str, size: int = 100) -> Any:
         return kept.get(name, lambda: made.append(name) or np.zeros(size, bool))

@@ -159,7 +159,7 @@ class Selection:
         if not named:
             return None
         said = tuple((name, _said(getattr(self.filter, name))) for name in named)
-        return self.table.kept.get(said, lambda: self.table.any_of(self.items(without)))
+        return self.table.masks.get(said, lambda: self.table.any_of(self.items(without)))
 
     def _item_masks(self) -> dict[str, Mask]:
         if not hasattr(self, "_items"):
@@ -169,7 +169,7 @@ class Selection:
 
     def _kept(self, name: str, value: Any, work: Callable[[str], Mask]) -> Mask:
         """Return the mask of a condition on facts alone, as it is kept with the table or newly made."""
-        return self.table.kept.get((name, _said(value)), lambda: work(name))
+        return self.table.masks.get((name, _said(value)), lambda: work(name))
 
     def _of_items(self, name: str) -> Mask:
         t, f = self.table, self.filter

@@ -19,7 +19,7 @@ from safelight.decisions.numbers import Numbers
 from safelight.table.contents import LEVELS, NO_TIME
 from safelight.table.features import KNOWN
 from safelight.table.file import Array, Mapped
-from safelight.table.kept import Kept
+from safelight.table.masks import Masks
 from safelight.table.texts import Codes, Texts
 
 Mask = NDArray[np.bool_]
@@ -77,7 +77,7 @@ class Table:
         self.match_row = j["match_row"]
         self.match_set, self.match_method = Codes.of(judged, "match_set"), Codes.of(judged, "match_method")
         self.near, self.density = j["near"], j["density"]
-        self.kept = Kept()
+        self.masks = Masks()
         self.orders = {n: c[f"order_{n}"] for n in ("path", "time", "size", "camera")} | {"first": j["order_first"]}
 
     def number_by(self, numbers: Numbers) -> Table:

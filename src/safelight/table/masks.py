@@ -13,7 +13,7 @@ MOST_BYTES = 64 << 20
 """Bytes of all masks that are kept of one table; the last one always is."""
 
 
-class Kept:
+class Masks:
     """Masks by the condition that they stand for, the last used last. They are not to be changed."""
 
     def __init__(self, most: int = MOST_BYTES) -> None:
