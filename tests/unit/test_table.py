@@ -163,15 +163,15 @@ def test_the_same_bytes_whatever_the_pieces(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("spread", [1, 3, 1000, 1 << 62])
-def test_sorting_in_parts_is_sorting(spread: int) -> None:
+def test_sorting_in_parts_is_sorting(spread: int, tmp_path: Path) -> None:
     """Parts by value give what one stable sort gives: few keys, many, the largest of 64 bits."""
-    rng = np.random.default_rng(spread)
+    rng, scratch = np.random.default_rng(spread), file.Scratch(tmp_path / "scratch")
     keys_of = rng.integers(0, spread, 5_000).astype(np.uint64)
     keys_of[rng.random(5_000) < 0.3] = np.uint64((1 << 64) - 1)
     rows, out = rng.permutation(5_000).astype(np.int32), np.zeros(5_000, np.int32)
-    ordering.stable_order(rows, lambda r: keys_of[r], out, at_once=300)
+    ordering.stable_order(scratch, rows, lambda r: keys_of[r], out, at_once=300)
     assert rows[np.argsort(keys_of[rows], kind="stable")].tolist() == out.tolist()
-    assert np.unique(keys_of).tolist() == np.concatenate(list(ordering.distinct(keys_of, at_once=300))).tolist()
+    assert np.unique(keys_of).tolist() == np.concatenate(list(ordering.distinct(keys_of, scratch, at_once=300))).tolist()
 
 
 def flip(path: Path) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from safelight.errors import Refused, Usage
+from safelight.review.filters import warm
 from safelight.review.security import Wall
 from safelight.review.server import Server, application
 
@@ -74,8 +75,9 @@ def run(server: Server, listening: Listening, ready: Callable[[], None]) -> None
 
 
 def _first_table(server: Server) -> None:
-    """Make the first table while the browser starts; who comes first waits for it, and is told of what goes wrong."""
+    """Make the first table, and what filters need, while the browser starts; who comes first waits for it, and is told of what goes wrong."""
     try:
         server.desk.ranking()
+        warm()
     except Exception as e:
         threading.current_thread().name = f"first table: {type(e).__name__}"

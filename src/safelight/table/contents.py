@@ -18,7 +18,7 @@ from safelight.access import Gate
 from safelight.decisions.numbers import find, prefixes
 from safelight.facts.reader import Facts
 from safelight.table.features import EDITORS, SYSTEM
-from safelight.table.file import PIECE, Array, Scratch, pieces
+from safelight.table.file import PIECE, Array, Scratch
 from safelight.table.ordering import distinct
 from safelight.table.orders import orders
 from safelight.table.texts import Dictionary, GrowingTexts, coded, folders_of, listed, parts_of
@@ -88,6 +88,7 @@ class _Contents:
         folders, paths = Dictionary(), GrowingTexts(self.scratch, "path")
         scope = Scopes(self)
         for _, t in self.facts.in_pieces("items", ("exhibit", "source", "state", "mtime", "path", "sha256")):
+            self.scratch.worked(t.num_rows)
             known = t.filter(t["sha256"].is_valid())
             at = self.find(fixed(known["sha256"], 32))
             chosen = np.flatnonzero((at >= 0) & scope.inside(known, at))
@@ -114,7 +115,7 @@ class _Contents:
     def _folders(self, code: Array, names: list[Any], exhibits: list[str]) -> None:
         self.folders = len(names)
         total = np.zeros(self.folders, np.int32)
-        for part in pieces(len(code)):
+        for part in self.scratch.pieces(len(code)):
             np.add.at(total, code[part], 1)
         self.columns |= {"folder": code, "folder_total": total, "folder_exhibit": np.array([e for e, _ in names], np.int32)}
         self.columns["folder_people"] = np.array([not SYSTEM.search(folder.rstrip("/")) for _, folder in names], np.uint8)
@@ -124,7 +125,7 @@ class _Contents:
         """Contents that have a place get their rows; items know them."""
         row_of = self.row_of = self.scratch.array("row_of", "<i4", len(self.every))
         names, heads = self.scratch.growing("names", "u1", 32), self.scratch.growing("heads", "<u8")
-        for part in pieces(len(self.every)):
+        for part in self.scratch.pieces(len(self.every)):
             here = self.seen[part].astype(bool)
             row_of[part] = np.where(here, self.rows + np.cumsum(here) - 1, -1)
             self.rows += int(here.sum())
@@ -132,7 +133,7 @@ class _Contents:
             heads.add(self.heads[part][here])
         self.columns |= {"names": names.close(), "heads": heads.close()}
         content = self.scratch.growing("content", "<i4")
-        for part in pieces(self.items):
+        for part in self.scratch.pieces(self.items):
             content.add(row_of[self._content[part]])
         self.columns["content"] = content.close()
         self.scratch.rest()
@@ -142,6 +143,7 @@ class _Contents:
         texts = {name: (Dictionary(), self.scratch.array(f"{name}.code", "<i4", self.rows, -1)) for name in ("kind", "media_type")}
         for _, t in self.facts.in_pieces("contents", ("sha256", "size", *texts), last_first=True):
             rows, t = self._chosen(t)
+            self.scratch.worked(len(rows))
             size[rows] = numbers(t["size"], "<i8", 0)
             for name, (text, code) in texts.items():
                 code[rows] = text.encode(t[name])
@@ -170,6 +172,7 @@ class _Contents:
         wanted = ("sha256", "width", "height", "orientation", "pdq", *PICTURE_TEXTS, *(said for _, said, _, _ in PICTURE_NUMBERS))
         for path, t in self.facts.in_pieces("pictures", wanted, last_first=True):
             rows, t = self._chosen(t)
+            self.scratch.worked(len(rows))
             for name, (said, dtype, absent) in plain.items():
                 self.columns[name][rows] = numbers(t[said], dtype, absent)
             turned = numbers(t["orientation"], "<i2", 1) >= 5
@@ -187,7 +190,7 @@ class _Contents:
     def stacks(self) -> None:
         """The stack of each content, named by where its representative stands among all; a content without one is its own. `in_stack`: with others."""
         stack, distance = self.scratch.array("stack", "<i4", self.rows), self.scratch.array("stack_distance", "<i2", self.rows, 0)
-        for part in pieces(len(self.every)):
+        for part in self.scratch.pieces(len(self.every)):
             stack[self.row_of[part][self.seen[part] > 0]] = np.arange(part.start, part.stop)[self.seen[part] > 0]
         for _, t in self.facts.in_pieces("stacks", ("sha256", "stack", "distance")):
             rows, t = self._chosen(t)
@@ -195,9 +198,9 @@ class _Contents:
             stack[rows[lead >= 0]] = lead[lead >= 0]
             distance[rows] = numbers(t["distance"], "<i2", 0)
         members, in_stack = self.scratch.array("members", "<i4", len(self.every), 0), self.scratch.array("in_stack", "u1", self.rows)
-        for part in pieces(self.rows):
+        for part in self.scratch.pieces(self.rows):
             np.add.at(members, stack[part], 1)
-        for part in pieces(self.rows):
+        for part in self.scratch.pieces(self.rows):
             in_stack[part] = members[stack[part]] > 1
         self.columns |= {"stack": stack, "stack_distance": distance, "in_stack": in_stack}
 
@@ -214,7 +217,7 @@ class _Contents:
             good = (rows >= 0) & (code >= 0)
             found.add(rows[good].astype(np.uint64) * np.uint64(len(names)) + code[good].astype(np.uint64))
         row, kind = self.scratch.growing("problem_row", "<i4"), self.scratch.growing("problem.code", "<i4")
-        for piece in distinct(found.close()):
+        for piece in distinct(found.close(), self.scratch):
             row.add(piece // np.uint64(max(1, len(names))))
             kind.add(piece % np.uint64(max(1, len(names))))
         self.columns |= {"problem_row": row.close(), **coded(self.scratch, "problem", kind.close(), names)}
@@ -225,22 +228,22 @@ class _Contents:
         places = self.scratch.array("places", "<i4", self.rows, 0)
         starts = self.scratch.array("starts", "<i8", self.rows + 1, 0)
         by_content = self.scratch.array("by_content", "<i4", self.items)
-        for part in pieces(self.items):
+        for part in self.scratch.pieces(self.items):
             np.add.at(places, content[part], 1)
         at = 0
-        for part in pieces(self.rows):
+        for part in self.scratch.pieces(self.rows):
             starts[part.start + 1 : part.stop + 1] = at + np.cumsum(places[part])
             at = int(starts[part.stop])
         cursor = self.scratch.array("cursor", "<i8", self.rows)
-        for part in pieces(self.rows):
+        for part in self.scratch.pieces(self.rows):
             cursor[part] = starts[part]
-        for part in pieces(self.items):
+        for part in self.scratch.pieces(self.items):
             order = np.argsort(content[part], kind="stable")
             own, first, count = np.unique(content[part][order], return_index=True, return_counts=True)
             by_content[np.repeat(cursor[own] - first, count) + np.arange(len(order))] = part.start + order
             cursor[own] += count
         first_place = self.scratch.array("first", "<i4", self.rows)
-        for part in pieces(self.rows):
+        for part in self.scratch.pieces(self.rows):
             first_place[part] = by_content[starts[part]]
         self.columns |= {"places": places, "starts": starts, "by_content": by_content, "first": first_place}
         self.scratch.rest()
@@ -253,7 +256,7 @@ class _Contents:
         software = c["software.text"].tobytes(), c["software.at"]
         edits = [bool(EDITORS.search(software[0][a:b].decode())) for a, b in zip(software[1][:-1], software[1][1:], strict=True)]
         own = np.array([*[not e for e in edits], True])
-        for part in pieces(self.rows):
+        for part in self.scratch.pieces(self.rows):
             first = c["first"][part]
             when[part] = np.where(c["taken"][part] != NO_TIME, c["taken"][part], c["mtime"][first])
             named = c["camera"][part] >= 0

@@ -19,7 +19,7 @@ CLASS_OF = np.array([0, 2, 1, 3, 3], np.int8)
 """Step 1: class by number of `KNOWN`."""
 MOST_NEAR = 20_000
 """Distinct hashes of known illegal pictures that step 2 compares with; beyond it only stacks count."""
-AT_ONCE = 1_000_000
+AT_ONCE = 500_000
 """Pictures that are compared with them at once."""
 
 SYSTEM = re.compile(
@@ -37,41 +37,41 @@ def features(scratch: Scratch, c: dict[str, Array], known: Array, stacks: int) -
     """Return `near`, `density` and `folder_hits` of a table with columns `c`, where contents count as `known`."""
     rows, folders = len(known), len(c["folder_total"])
     hits = np.zeros(folders, np.int32)
-    for part in pieces(len(c["content"])):
+    for part in scratch.pieces(len(c["content"])):
         np.add.at(hits, c["folder"][part][known[c["content"][part]] == ILLEGAL], 1)
     near = scratch.array("near", "i1", rows, 0)
-    if (known == ILLEGAL).any():
-        _near(c, known, hits, stacks, near)
+    if hits.any():
+        _near(scratch, c, known, hits, stacks, near)
     density = scratch.array("density", "i1", rows)
     quarters = np.ceil(4 * hits / np.maximum(c["folder_total"], 1)).astype(np.int8)
-    for part in pieces(rows):
+    for part in scratch.pieces(rows):
         density[part] = quarters[c["folder"][c["first"][part]]]
     return {"near": near, "density": density, "folder_hits": hits}
 
 
-def _near(c: dict[str, Array], known: Array, hits: Array, stacks: int, near: Array) -> None:
+def _near(scratch: Scratch, c: dict[str, Array], known: Array, hits: Array, stacks: int, near: Array) -> None:
     """Step 2: 3 looks alike, 2 same folder, 1 same camera, 0 none. Known illegal contents are not near themselves."""
     rows = len(known)
     devices, illegal_stacks = np.zeros(0, np.int32), np.zeros(stacks, bool)
-    for part in pieces(rows):
+    for part in scratch.pieces(rows):
         here = known[part] == ILLEGAL
         devices = np.union1d(devices, c["device"][part][here])
         illegal_stacks[c["stack"][part][here]] = True
     devices = devices[devices >= 0]
-    for part in pieces(rows):
+    for part in scratch.pieces(rows):
         near[part] = np.isin(c["device"][part], devices)
-    for part in pieces(len(c["content"])):
+    for part in scratch.pieces(len(c["content"])):
         near[c["content"][part][hits[c["folder"][part]] > 0]] = 2
-    for part in pieces(rows):
+    for part in scratch.pieces(rows):
         near[part][illegal_stacks[c["stack"][part]]] = 3
-    _alike(c, known, near)
-    for part in pieces(rows):
+    _alike(scratch, c, known, near)
+    for part in scratch.pieces(rows):
         near[part][known[part] == ILLEGAL] = 0
 
 
-def _alike(c: dict[str, Array], known: Array, near: Array) -> None:
+def _alike(scratch: Scratch, c: dict[str, Array], known: Array, near: Array) -> None:
     """Mark what is in no set and within the distance of a match from a known illegal picture."""
-    illegal = [c["pdq"][part][(known[part] == ILLEGAL) & (c["quality"][part] >= QUALITY)] for part in pieces(len(known))]
+    illegal = [c["pdq"][part][(known[part] == ILLEGAL) & (c["quality"][part] >= QUALITY)] for part in scratch.pieces(len(known))]
     hashes = np.unique(np.concatenate(illegal), axis=0)
     if not 0 < len(hashes) <= MOST_NEAR:
         return
@@ -79,6 +79,7 @@ def _alike(c: dict[str, Array], known: Array, near: Array) -> None:
         others = part.start + np.flatnonzero((c["quality"][part] >= QUALITY) & (known[part] == 0))
         for query, _, _ in join_batches(c["pdq"][others], hashes, DISTANCE):
             near[others[query]] = 3
+        scratch.rest()
 
 
 def steps(c: dict[str, Array], judged: dict[str, Array], rows: Array) -> Array:

@@ -29,6 +29,8 @@ ALIGN = 64
 COPY = 1 << 20
 PIECE = 1 << 16
 """Rows that are worked on at a time while a table is made."""
+REST_ROWS = 1 << 18
+"""Rows after which the pages that were touched are given back."""
 
 
 class Damaged(Exception):
@@ -49,6 +51,8 @@ class Scratch:
         self.folder = folder
         folder.mkdir(parents=True)
         self._arrays: dict[str, np.memmap[Any, Any]] = {}
+        self._rows = 0
+        self.others: list[Mapped] = []
 
     def array(self, name: str, dtype: str, shape: int | tuple[int, ...], fill: Any = None) -> Array:
         """Return a new mapped array. Room for it is taken first, so that a full disk is an error here and not a signal later."""
@@ -68,25 +72,40 @@ class Scratch:
         return made.view(np.ndarray)
 
     def growing(self, name: str, dtype: str, width: int = 0) -> Growing:
-        return Growing(self.folder / name, dtype, width)
+        return Growing(self, name, dtype, width)
 
     def rest(self) -> None:
-        """Take the pages of all arrays out of this process; they stay in the page cache or go to the disk."""
+        """Take the pages of all columns out of this process; they stay in the page cache or go to the disk."""
         for array in self._arrays.values():
             array._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
+        for other in self.others:
+            other.rest()
 
-    def drop(self, name: str) -> None:
-        """Forget an array and its file. The caller no longer uses it."""
-        self._arrays.pop(name, None)
-        (self.folder / name).unlink(missing_ok=True)
+    def pieces(self, rows: int) -> Iterator[slice]:
+        """Yield slices of `PIECE` rows that cover so many, and rest now and then."""
+        for part in pieces(rows):
+            yield part
+            self.worked(part.stop - part.start)
+
+    def worked(self, rows: int) -> None:
+        """Take notice of so many rows that were worked on, and rest now and then."""
+        self._rows += rows
+        if self._rows >= REST_ROWS:
+            self._rows = 0
+            self.rest()
+
+    def mapped(self, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
+        """Return the column of a finished file."""
+        self._arrays[name] = np.memmap(self.folder / name, dtype, "r", shape=shape)
+        return self._arrays[name].view(np.ndarray)
 
 
 class Growing:
     """A column of unknown length: pieces are appended, and at the end it is mapped."""
 
-    def __init__(self, path: Path, dtype: str, width: int) -> None:
-        self._path, self._dtype, self._width = path, np.dtype(dtype), width
-        self._file = path.open("wb")
+    def __init__(self, scratch: Scratch, name: str, dtype: str, width: int) -> None:
+        self._scratch, self._name, self._dtype, self._width = scratch, name, np.dtype(dtype), width
+        self._file = (scratch.folder / name).open("wb")
         self.rows = 0
 
     def add(self, piece: Array) -> None:
@@ -97,7 +116,7 @@ class Growing:
         """Return the whole column, mapped read-only."""
         self._file.close()
         shape = (self.rows, self._width) if self._width else (self.rows,)
-        return np.memmap(self._path, self._dtype, "r", shape=shape).view(np.ndarray) if self.rows else np.zeros(shape, self._dtype)
+        return self._scratch.mapped(self._name, self._dtype, shape) if self.rows else np.zeros(shape, self._dtype)
 
 
 def pieces(rows: int, size: int = 0) -> Iterator[slice]:
@@ -107,7 +126,7 @@ def pieces(rows: int, size: int = 0) -> Iterator[slice]:
         yield slice(start, min(start + size, rows))
 
 
-def write(path: Path, columns: dict[str, Array], numbers: dict[str, int], log: Any) -> None:
+def write(path: Path, columns: dict[str, Array], numbers: dict[str, int], scratch: Scratch, log: Any) -> None:
     """Write a file of columns. `log` is given (path, size, SHA-256) once the bytes are durable; then the file gets its name."""
     header, at = Header({}, numbers), 0
     names = sorted(columns)
@@ -127,6 +146,7 @@ def write(path: Path, columns: dict[str, Array], numbers: dict[str, int], log: A
             array = columns[name]
             for part in pieces(len(array), max(1, COPY * max(1, len(array)) // max(1, array.nbytes))):
                 out.write(np.ascontiguousarray(array[part]).data.cast("B"))  # type: ignore[arg-type]
+            scratch.worked(len(array))
         out.write(b"\0" * (at - out.size))
 
     path.parent.mkdir(exist_ok=True)
@@ -160,6 +180,10 @@ class Mapped:
         header = msgspec.json.decode(self._map[16 : 16 + length], type=Header)
         self.numbers = header.numbers
         self.columns: dict[str, Array] = {name: self._column(*said) for name, said in header.columns.items()}
+
+    def rest(self) -> None:
+        """Take the pages that were looked at out of this process."""
+        self._map.madvise(mmap.MADV_DONTNEED)
 
     def _column(self, dtype: str, shape: list[int], at: int) -> Array:
         count = int(np.prod(shape))

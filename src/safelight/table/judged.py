@@ -25,10 +25,11 @@ _FAR = 1000
 def make(gate: Gate, contents: Mapped, scratch: Scratch) -> tuple[dict[str, Array], dict[str, int]]:
     """Return the columns of this part, over the rows of the other one."""
     c = contents.columns
+    scratch.others.append(contents)
     columns = _matches(gate, c, scratch)
     columns |= features(scratch, c, columns["known"], contents.numbers["stacks"])
     first = columns["order_first"] = scratch.array("order_first", "<i4", contents.numbers["rows"])
-    stable_order(c["order_path"], lambda rows: steps(c, columns, rows), first)
+    stable_order(scratch, c["order_path"], lambda rows: steps(c, columns, rows), first)
     return columns, {"rows": contents.numbers["rows"]}
 
 
@@ -46,6 +47,7 @@ def _matches(gate: Gate, c: dict[str, Array], scratch: Scratch) -> dict[str, Arr
     for batch in con.sql(query).to_arrow_reader(PIECE):
         t = pa.Table.from_batches([batch])
         row = find(c["names"], c["heads"], None, fixed(t["sha256"], 32))
+        scratch.worked(len(row))
         inside = np.flatnonzero(row >= 0)
         row, t = row[inside], t.take(pa.array(inside))
         as_ = _classes(t["as"])
@@ -56,7 +58,9 @@ def _matches(gate: Gate, c: dict[str, Array], scratch: Scratch) -> dict[str, Arr
         np.minimum.at(best, row[illegal], said[illegal])
         set_ = len(names["set"]) * row + code["set"]
         pairs.add((set_ * methods + code["method"]).astype(np.uint64))
-    category = np.where(best == np.iinfo(np.int64).max, -1, (best & 0xFFFFFFFF) - 1).astype(np.int32)
+    category = scratch.array("category.code", "<i4", rows)
+    for part in scratch.pieces(rows):
+        category[part] = np.where(best[part] == np.iinfo(np.int64).max, -1, (best[part] & 0xFFFFFFFF) - 1)
     return {"known": known, **coded(scratch, "category", category, names["category"]), **_pairs(pairs.close(), names, scratch)}
 
 
@@ -71,7 +75,6 @@ def _classes(as_: Any) -> Array:
 
 def _least(known: Array, row: Array, as_: Array) -> None:
     """Let each row count as the least number that a match says; 0 is none."""
-    said = np.full(0, 0, np.uint8)
     order = np.lexsort([as_, row])
     own, first = np.unique(row[order], return_index=True)
     said = as_[order][first]
@@ -81,7 +84,7 @@ def _least(known: Array, row: Array, as_: Array) -> None:
 def _pairs(found: Array, names: dict[str, list[str]], scratch: Scratch) -> dict[str, Array]:
     sets, methods = np.uint64(max(1, len(names["set"]))), np.uint64(max(1, len(names["method"])))
     row, set_, method = (scratch.growing(name, "<i4") for name in ("match_row", "set.code", "method.code"))
-    for piece in distinct(found):
+    for piece in distinct(found, scratch):
         row.add(piece // methods // sets)
         set_.add(piece // methods % sets)
         method.add(piece % methods)

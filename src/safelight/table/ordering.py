@@ -7,15 +7,16 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from safelight.table.file import Array, pieces
+from safelight.table.file import Array, Scratch
 
-AT_ONCE = 4_000_000
-"""Rows that are sorted at once, about 30 bytes each."""
+AT_ONCE = 1_000_000
+"""Rows that are sorted at once, about 60 bytes each."""
 SAMPLE = 1 << 16
+LAST = (1 << 64) - 1
 Keys = Callable[[Array], Array]
 
 
-def stable_order(rows: Array, keys: Keys, out: Array, at_once: int = 0) -> None:
+def stable_order(scratch: Scratch, rows: Array, keys: Keys, out: Array, at_once: int = 0) -> None:
     """Write rows into `out` in ascending order of their keys (u64, by rows), equal ones in the order in which they are given.
 
     `at_once`: rows that are sorted at once, else `AT_ONCE`.
@@ -24,48 +25,55 @@ def stable_order(rows: Array, keys: Keys, out: Array, at_once: int = 0) -> None:
     if len(rows) <= at_once:
         out[:] = rows[np.argsort(keys(rows), kind="stable")]
         return
-    at = 0
-    for low, high in _parts(keys(rows[:: max(1, len(rows) // SAMPLE)]), -(-len(rows) // (at_once // 2))):
-        for chosen in _within(rows, keys, low, high, at_once):
-            ordered = chosen if high - low == 1 else chosen[np.argsort(keys(chosen), kind="stable")]
-            out[at : at + len(ordered)] = ordered
-            at += len(ordered)
-    assert at == len(rows)
+    edges = _edges(keys(rows[:: max(1, len(rows) // SAMPLE)]), -(-len(rows) // (at_once // 2)))
+    starts = _part(scratch, rows, keys, edges, out)
+    for (start, end), one_key in zip(itertools.pairwise(starts), _single(edges), strict=True):
+        if not one_key:
+            part = out[start:end]
+            out[start:end] = part[np.argsort(keys(part), kind="stable")]
+            scratch.worked(end - start)
 
 
-def _within(rows: Array, keys: Keys, low: int, high: int, at_once: int) -> Iterator[Array]:
-    """Yield the rows with keys from `low` to below `high`: all at once, or piece by piece where all have the same key."""
-    found = []
-    for part in pieces(len(rows), at_once):
-        key = keys(rows[part])
-        inside = key >= np.uint64(low)
-        if high < 1 << 64:
-            inside &= key < np.uint64(high)
-        if high - low == 1:
-            yield rows[part][inside]
-        else:
-            found.append(rows[part][inside])
-    if found:
-        yield np.concatenate(found)
+def _part(scratch: Scratch, values: Array, keys: Keys, edges: Array, out: Array) -> list[int]:
+    """Write values into `out` by the range of their keys, within a range in the order in which they are given; return where ranges begin."""
+    counts = np.zeros(len(edges), np.int64)
+    for part in scratch.pieces(len(values)):
+        counts += np.bincount(np.searchsorted(edges, keys(values[part]), "right") - 1, minlength=len(edges))
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    cursor = starts[:-1].copy()
+    for part in scratch.pieces(len(values)):
+        piece = values[part]
+        own = np.searchsorted(edges, keys(piece), "right") - 1
+        order = np.argsort(own, kind="stable")
+        used, first, count = np.unique(own[order], return_index=True, return_counts=True)
+        out[np.repeat(cursor[used] - first, count) + np.arange(len(order))] = piece[order]
+        cursor[used] += count
+    return [int(s) for s in starts]
 
 
-def _parts(sample: Array, count: int) -> list[tuple[int, int]]:
-    """Return ranges that cover all numbers of 64 bits, with about as many keys in each; a key that is frequent has one of its own."""
+def _edges(sample: Array, count: int) -> Array:
+    """Return where ranges of keys begin, with about as many keys in each; a key that is frequent has a range of its own."""
     ordered = np.sort(sample)
     cuts, times = np.unique(ordered[np.linspace(0, len(ordered) - 1, count + 1).astype(np.int64)[1:-1]], return_counts=True)
-    edges = {0, 1 << 64}
+    edges = {0}
     for cut, often in zip(cuts.tolist(), times.tolist(), strict=True):
-        edges |= {cut, cut + 1} if often > 1 else {cut}
-    listed = sorted(edges)
-    return list(itertools.pairwise(listed))
+        edges |= {cut, cut + 1} if often > 1 and cut < LAST else {cut}
+    return np.array(sorted(edges), np.uint64)
 
 
-def distinct(numbers: Array, at_once: int = 0) -> Iterator[Array]:
-    """Yield the different ones of some numbers (u64), ascending, in pieces."""
+def _single(edges: Array) -> list[bool]:
+    """Return which ranges hold one key only."""
+    return [b - a == 1 for a, b in itertools.pairwise([*edges.tolist(), LAST + 1])]
+
+
+def distinct(numbers: Array, scratch: Scratch, at_once: int = 0) -> Iterator[Array]:
+    """Yield the different ones of some numbers (u64), ascending, in pieces. A range that is one number many times is read whole."""
     at_once = at_once or AT_ONCE
     if len(numbers) <= at_once:
         yield np.unique(numbers)
         return
-    for low, high in _parts(numbers[:: max(1, len(numbers) // SAMPLE)], -(-len(numbers) // (at_once // 2))):
-        found = list(_within(numbers, lambda n: n, low, high, at_once))
-        yield np.unique(np.concatenate([np.unique(f) for f in found])) if found else np.zeros(0, np.uint64)
+    edges = _edges(numbers[:: max(1, len(numbers) // SAMPLE)], -(-len(numbers) // (at_once // 2)))
+    parted = scratch.array("parted", "<u8", len(numbers))
+    starts = _part(scratch, numbers, lambda n: n, edges, parted)
+    for start, end in itertools.pairwise(starts):
+        yield np.unique(parted[start:end])

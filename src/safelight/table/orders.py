@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 
-from safelight.table.file import Array, Scratch, pieces
+from safelight.table.file import Array, Scratch
 from safelight.table.ordering import stable_order
 
 _LAST = np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -20,11 +20,11 @@ def orders(scratch: Scratch, c: dict[str, Array]) -> None:
         scratch.array(f"order_{name}", "<i4", rows) for name in ("path", "time", "size", "serial", "camera")
     )
     _by_place(scratch, c["first"], len(c["content"]), path)
-    stable_order(path, lambda r: _ascending(c["when"][r]), time)
-    stable_order(path, lambda r: _LAST - c["size"][r].astype(np.uint64), size)
+    stable_order(scratch, path, lambda r: _ascending(c["when"][r]), time)
+    stable_order(scratch, path, lambda r: _LAST - c["size"][r].astype(np.uint64), size)
     place = _places_of_names(c)
-    stable_order(time, lambda r: (c["serial"][r].astype(np.int64) + 1).astype(np.uint64), serial)
-    stable_order(serial, lambda r: place[c["camera"][r]].astype(np.uint64), camera)
+    stable_order(scratch, time, lambda r: (c["serial"][r].astype(np.int64) + 1).astype(np.uint64), serial)
+    stable_order(scratch, serial, lambda r: place[c["camera"][r]].astype(np.uint64), camera)
     c |= {"order_path": path, "order_time": time, "order_size": size, "order_camera": camera}
     scratch.rest()
 
@@ -38,10 +38,10 @@ def _ascending(when: Array) -> Array:
 def _by_place(scratch: Scratch, first: Array, items: int, out: Array) -> None:
     """Write the rows in the order of their first places."""
     row_at = scratch.array("row_at", "<i4", items, -1)
-    for part in pieces(len(first)):
+    for part in scratch.pieces(len(first)):
         row_at[first[part]] = np.arange(part.start, part.stop)
     at = 0
-    for part in pieces(items):
+    for part in scratch.pieces(items):
         rows = row_at[part][row_at[part] >= 0]
         out[at : at + len(rows)] = rows
         at += len(rows)

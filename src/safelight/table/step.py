@@ -33,7 +33,7 @@ from safelight.table.table import Table
 from safelight.verify import TABLE as FOLDER
 from safelight.verify import expected_files
 
-RULES = 2
+RULES = 3
 """The version of columns and rules: another one makes the table anew."""
 PARTS = ("contents", "judged")
 ATTEMPTS = 5
@@ -126,7 +126,7 @@ def _made(case: Case, wanted: Keys, part: str, work: Callable[[Scratch], Made]) 
                 "table", part=part, folder=FOLDER, key=getattr(wanted, part), files={path.name: [size, sha256, ""]}, **single, **said
             )
 
-        write(path, columns, single, log)
+        write(path, columns, single, scratch, log)
     for old in path.parent.glob(f"{part}-*.table"):
         if old != path:
             old.unlink()

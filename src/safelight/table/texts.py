@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from safelight.table.file import Array, Growing, Mapped, Scratch, pieces
+from safelight.table.file import Array, Growing, Mapped, Scratch
 
 
 class Texts:
@@ -114,7 +114,7 @@ def coded(scratch: Scratch, name: str, code: Array, names: list[str]) -> dict[st
     """Return the columns of codes (i4) with their list, the codes as small as the list allows."""
     small = "<i1" if len(names) < 1 << 7 else "<i2" if len(names) < 1 << 15 else "<i4"
     narrow = scratch.growing(f"{name}.narrow", small)
-    for part in pieces(len(code)):
+    for part in scratch.pieces(len(code)):
         narrow.add(code[part])
     return {name: narrow.close(), **listed(name, names)}
 
