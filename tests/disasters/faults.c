@@ -4,6 +4,7 @@
  * fails with ENOSPC. FAULT_AT=N; FAULT_LOG=path gets the number of calls at the end, so that a test knows how many there are.
  * FAULT=kill-write also counts writes of files by pwrite and syncs by fdatasync, as SQLite makes them.
  * Only the process whose command line names safelight.cli.main and the command FAULT_COMMAND (default: run) is concerned.
+ * A process that was forked ready to run sets its own fault: faults_arm("kill-write", N), and reads the number of calls: faults_calls().
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -42,6 +43,16 @@ __attribute__((destructor)) static void end(void) {
     active = 0;
     if (f) { fprintf(f, "%ld\n", calls); fclose(f); }
 }
+
+void faults_arm(const char *fault, long when) {
+    kill_write = !strcmp(fault, "kill-write");
+    kill_mode = kill_write || !strcmp(fault, "kill");
+    calls = 0;
+    at = when;
+    active = 1;
+}
+
+long faults_calls(void) { return calls; }
 
 static int regular(int fd) {
     struct stat s;
