@@ -98,7 +98,7 @@ def test_a_slow_wheel_passes_every_row_and_a_rest_moves_nothing(grid: tuple[Any,
 
 
 REST = 80
-"""Milliseconds after which rows rest (`Pace.REST` of scroll.ts), less a margin."""
+"""Milliseconds after which rows rest (`Pace.REST` of packs.ts), less a margin."""
 
 FLING = """() => new Promise((done) => { const g = document.querySelector('.grid'); let n = 0, last = performance.now(), longest = 0;
 const step = () => { g.scrollTop += 4000; longest = Math.max(longest, performance.now() - last); last = performance.now();
