@@ -1,6 +1,6 @@
-"""The review server on large cases made by code, and the figure of merit: reveals per 1,000 contents decided.
+"""The review server on large cases made by code. What a reviewer has to look at is measured by bench/merit.py.
 
-    python bench/review.py [--items 100000 1000000] [--unknown 0.15 0.5 0.7] [--runs 3] [--only scale|merit] [--keep FOLDER]
+    python bench/review.py [--items 100000 1000000] [--unknown 0.15 0.5 0.7] [--runs 3] [--keep FOLDER]
 
 The server is a process of its own, `safelight serve`, and is asked over HTTP, as the page asks. Wall times are those of a shared machine;
 CPU times are the server's own. Medians and 95th percentiles are over the filters.
@@ -28,9 +28,6 @@ import make_review_case
 
 from command import Command
 from reviewing import Browser, Serving
-from safelight.case import Case
-from safelight.review.filters import Filter
-from safelight.review.server import Server
 
 FILTERS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("all", {}),
@@ -67,17 +64,13 @@ def main() -> int:
     parser.add_argument("--items", type=int, nargs="*", default=[100_000, 1_000_000])
     parser.add_argument("--unknown", type=float, nargs="*", default=[0.15, 0.5, 0.7])
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--only", choices=["scale", "merit"])
     parser.add_argument("--keep", type=Path, help="Folder for the cases (default: a temporary one, removed).")
     asked = parser.parse_args()
     folder = asked.keep or Path(tempfile.mkdtemp(prefix="review-"))
     folder.mkdir(exist_ok=True)
     os.environ.setdefault("SAFELIGHT_USER", "bench")
     try:
-        if asked.only != "merit":
-            scale(folder, asked.items, asked.unknown, asked.runs)
-        if asked.only != "scale":
-            merit(folder)
+        scale(folder, asked.items, asked.unknown, asked.runs)
     finally:
         if not asked.keep:
             shutil.rmtree(folder, ignore_errors=True)
@@ -178,53 +171,6 @@ def _measured(run: Command, case: Path, items: int, runs: int, details: list[Any
 
 def _facets(server: Watched, names: list[str]) -> Any:
     return server.browser.post("/api/facets", {"filter": {"known": ["new"]}, "facets": names, "stacked": True})
-
-
-def merit(folder: Path) -> None:
-    """Print the figure of merit on the case of the demo: what a reviewer has to look at, with and without matching, stacks and order.
-
-    The policy: known illegal contents are confirmed in bulk without a look; known irrelevant ones are left out; of each stack one picture
-    is revealed as a drawing and as a small picture, three seconds in all, and the stack is decided as a whole. Without matching each
-    content is new; without stacks each content is a tile. Order does not change the sum but how soon half of what is near a known
-    illegal content is found: the number of tiles looked at until then.
-    """
-    demo = Path("demo/harbour.case")
-    if not demo.exists():
-        print("\nno demo case: run `make demo` first")
-        return
-    case = folder / "merit.case"
-    shutil.rmtree(case, ignore_errors=True)
-    shutil.copytree(demo, case)
-    shutil.rmtree(case / "exports", ignore_errors=True)
-    for left in case.glob("decisions.sqlite*"):
-        left.unlink()
-    print("\n### Reveals per 1,000 contents decided (case of the demo; policy in bench/review.py)\n")
-    print("| | contents decided | tiles looked at | reveals / 1,000 | seconds / 1,000 | looked at until half of what is near was found |")
-    print("|---|---|---|---|---|---|")
-    for name, matching, stacked, order in (
-        ("matching, stacks, order", True, True, "first"),
-        ("matching, stacks, by place", True, True, "path"),
-        ("matching, no stacks", True, False, "path"),
-        ("nothing", False, False, "path"),
-    ):
-        print(f"| {name} | {' | '.join(_reviewed(case, matching, stacked, order))} |")
-
-
-def _reviewed(case: Path, matching: bool, stacked: bool, order: str) -> list[str]:
-    server = Server(Case(case), 1, "bench", "reviewer")
-    try:
-        desk, person = server.desk, server.desk.person("bench", "reviewer")
-        view = desk.make_view(person, Filter(known=["new", "other"]) if matching else Filter(), order, stacked)
-        confirmed = desk.make_view(person, Filter(known=["illegal"]), order, stacked) if matching else None
-        heads = view.heads(0, view.count)
-        looked = view.count
-        decided = len(view.members) + (len(confirmed.members) if confirmed else 0)
-        near = view.table.near[heads] >= 2
-        half = int(near.sum() + 1) // 2
-        until = int((near.cumsum() >= half).argmax()) + 1 if half else 0
-        return [f"{decided}", f"{looked}", f"{2000 * looked / decided:.0f}", f"{3000 * looked / decided:.0f}", f"{until}"]
-    finally:
-        server.close()
 
 
 if __name__ == "__main__":
