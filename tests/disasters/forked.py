@@ -7,6 +7,7 @@ line and answers with a line, both JSON.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -45,23 +46,47 @@ if __name__ != "__main__":
             self._process.stdin.close()
             self._process.wait(timeout=60)
 
+    class Printed:
+        """What a command prints, through a FIFO as a terminal takes it: a full disk does not silence it."""
+
+        def __init__(self, path: Path) -> None:
+            os.mkfifo(path)
+            self.path, self._fd, self.data = path, os.open(path, os.O_RDONLY | os.O_NONBLOCK), b""
+
+        def read(self) -> bytes:
+            """Return all that was printed so far."""
+            with contextlib.suppress(BlockingIOError):
+                while more := os.read(self._fd, 1 << 16):
+                    self.data += more
+            return self.data
+
+        def close(self) -> None:
+            self.read()
+            os.close(self._fd)
+            self.path.unlink()
+
     class Forked:
-        """One command at work; what it prints lies in files beside `base`."""
+        """One command at work."""
 
         def __init__(self, by: Forking, base: Path, words: list[str], fault: str, at: int) -> None:
-            self._by, self.out, self.err, self.calls = by, base.with_suffix(".out"), base.with_suffix(".err"), base.with_suffix(".calls")
-            self.out.touch()
-            said = by.ask(words=words, fault=fault, at=at, out=str(self.out), err=str(self.err), calls=str(self.calls))
-            self.pid, self.ended = int(said["pid"]), None
+            self._by, self.calls = by, base.with_suffix(".calls")
+            self.out, self.err = Printed(base.with_suffix(".out")), Printed(base.with_suffix(".err"))
+            said = by.ask(words=words, fault=fault, at=at, out=str(self.out.path), err=str(self.err.path), calls=str(self.calls))
+            self.pid, self._ended = int(said["pid"]), None
 
         def returncode(self) -> int | None:
             """Return the exit code, -9 after SIGKILL; None while it runs."""
-            if self.ended is None:
-                self.ended = self._by.ask(wait=self.pid)["status"]
-            return self.ended
+            if self._ended is None:
+                self._ended = self._by.ask(wait=self.pid)["status"]
+                if self._ended is not None:
+                    self.out.close()
+                    self.err.close()
+            return self._ended
 
         def wait(self) -> int:
             while (code := self.returncode()) is None:
+                self.err.read()
+                self.out.read()
                 time.sleep(0.005)
             return code
 
@@ -69,7 +94,7 @@ if __name__ != "__main__":
             """Wait for the address that `serve` prints and return port and token; None where it ended before."""
             while True:
                 ended = self.returncode() is not None
-                if b"\n" in (printed := self.out.read_bytes()):
+                if b"\n" in (printed := self.out.data if ended else self.out.read()):
                     base, _, token = printed.split(b"\n")[0].decode().partition("/#token=")
                     return int(base.rsplit(":", 1)[1]), token
                 if ended:
@@ -131,7 +156,7 @@ def _child(request: dict[str, Any], faults: Any) -> None:
     try:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         for target, name in ((1, "out"), (2, "err")):
-            os.dup2(os.open(request[name], os.O_WRONLY | os.O_CREAT, 0o644), target)
+            os.dup2(os.open(request[name], os.O_WRONLY), target)
         from safelight.cli.main import main
 
         sys.argv = ["safelight", *request["words"]]

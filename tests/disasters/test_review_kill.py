@@ -11,7 +11,6 @@ import os
 import shutil
 import signal
 import sqlite3
-import subprocess
 import threading
 import uuid
 from collections.abc import Iterator
@@ -35,17 +34,6 @@ Gone = (OSError, http.client.HTTPException)
 def made(module_safelight: Command) -> Path:
     """A case that was run and never reviewed."""
     return reviewed_case(module_safelight, module_safelight.folder)
-
-
-@pytest.fixture(scope="module")
-def forking(module_safelight: Command, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forking]:
-    """Servers that fail at the N-th durable call, ready to be forked."""
-    folder = tmp_path_factory.mktemp("faults")
-    target = folder / "faults.so"
-    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", target, Path(__file__).with_name("faults.c"), "-ldl"], check=True)
-    found = Forking(module_safelight, target, folder)
-    yield found
-    found.close()
 
 
 def spread(total: int, wanted: int) -> list[int]:
@@ -106,13 +94,13 @@ def served(forking: Forking, case: Path) -> tuple[Forked, Browser]:
     """Return a server without a fault, and a browser that is logged in."""
     running = forking.start("serve", case, "--no-browser", "--user", "anna")
     browser = running.browser()
-    assert browser is not None, running.err.read_text()
+    assert browser is not None, running.err.data
     return running, browser.login()
 
 
 def verified(forking: Forking, case: Path) -> None:
     done = forking.start("verify", case)
-    assert done.wait() == 0, done.out.read_text() + done.err.read_text()
+    assert done.wait() == 0, done.out.data + done.err.data
 
 
 @pytest.fixture(scope="module")
@@ -263,7 +251,7 @@ def test_disk_full_is_said_and_loses_nothing(forking: Forking, made: Path, tmp_p
         browser = running.browser()
         acknowledged, refused = dict[int, str](), 0
         if browser is None:
-            assert "space" in running.err.read_text()
+            assert b"space" in running.err.data
         else:
             started += 1
             acknowledged, refused = full(browser.login())

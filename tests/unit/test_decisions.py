@@ -338,3 +338,21 @@ def test_every_look_is_a_row(browser: Browser, case: Path) -> None:
     assert ["review view", "review item", "problems"] == [r["shows"] for r in looks]
     assert "pictures and films; exhibit: A; text: DCIM" == looks[0]["filter"]
     assert {"anna"} == {r["reviewer"] for r in looks} == {r["who"] for r in looks}
+
+
+def test_a_failed_commit_before_the_first_decision_leaves_a_whole_state(case: Path) -> None:
+    """Nothing is decided yet, contents have numbers, and the disk is full: the state that is read again has room for all of them."""
+    from safelight.case import Case
+    from safelight.decisions.log import Log, NotSaved
+    from safelight.decisions.policy import policy_of
+
+    log = Log(case, policy_of(Case(case)))
+    numbers = log.number(np.arange(32 * 20, dtype=np.uint16).astype(np.uint8).reshape(20, 32))
+
+    def full() -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(NotSaved):
+        log.submit(full)
+    assert [0] * 20 == log.standing.standing[numbers].tolist() == log.standing.given[numbers].tolist()
+    log.close()

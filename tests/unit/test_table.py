@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from pathlib import Path
@@ -199,6 +200,29 @@ def test_a_table_that_is_not_what_was_written_is_made_again(part: str, harm: str
     assert before == path.read_bytes()
     last = [e for e in case.ledger.entries() if e["what"] == "table"][-1]
     assert (part, harm != "gone") == (last["part"], path.name in last.get("because", ""))
+
+
+def test_a_full_disk_leaves_nothing_half_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No room for a column, or for the file: an error, nothing left behind, nothing in the ledger; with room the same bytes as ever."""
+    case, library = Case(make_review_case.make(tmp_path / "made.case", 500)), str(tmp_path / "library")
+    before = case.ledger.path.read_bytes()
+
+    def full(after: int) -> Any:
+        calls = iter(range(1_000))
+
+        def call(*_: Any) -> None:
+            if next(calls) == after:
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+        return call
+
+    for after, name in ((0, "posix_fallocate"), (15, "posix_fallocate"), (0, "fsync")):
+        with monkeypatch.context() as patched, pytest.raises(OSError, match="No space"):
+            patched.setattr(file.os, name, full(after))
+            make_table(case, library)
+        assert [] == list((case.folder / "table").iterdir())
+        assert before == case.ledger.path.read_bytes()
+    assert make_table(case, library).rows == 450
 
 
 def test_verify_names_a_changed_table(safelight: Command) -> None:

@@ -38,6 +38,7 @@ def load(con: sqlite3.Connection, numbers: Numbers, policy: Policy, watchers: It
         for watcher in watchers:
             watcher.take(event)
     touched = list[Longs]()
+    standing.grow()  # contents have numbers although nothing was decided of them yet
     for said, contents in decided:
         at = numbers.add(digests(contents))
         standing.grow()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import traceback
 from typing import Any
@@ -77,7 +78,10 @@ def _fault(_: Any, e: Exception) -> Response[Error]:
     """Answer a fault of our own without saying anything of evidence; the traceback goes to the terminal of the server."""
     if isinstance(e, msgspec.ValidationError | msgspec.DecodeError):
         return _answer(Answer(400, "wrong-use", f"{e}. Nothing was changed.", ""))
-    traceback.print_exception(e, file=sys.stderr)
+    with contextlib.suppress(
+        OSError
+    ):  # a terminal that is gone, or a file of messages on a full disk, is no reason to leave the answer away
+        traceback.print_exception(e, file=sys.stderr)
     return _answer(
         Answer(503, "fault", f"a fault of the server ({type(e).__name__}). What was saved is safe.", "Try again; tell us if it stays.")
     )

@@ -79,30 +79,28 @@ def stored(case: Case, library: str | None = None) -> Table | None:
 
 def open_table(case: Case, library: str | None = None) -> Table:
     """Open the table of the facts as they are now; make first what is missing of it."""
-    for _ in range(ATTEMPTS):
-        found = stored(case, library)
-        if found is not None:
-            return found
+    found = stored(case, library)
+    for attempt in range(ATTEMPTS):
         try:
-            make_table(case, library)
-        except (duckdb.IOException, FileNotFoundError) as e:
-            error: Exception = e
-        else:
-            error = Damaged("the facts change faster than they are read")
-    raise error
+            return found or make_table(case, library)
+        except (duckdb.IOException, FileNotFoundError):
+            if attempt == ATTEMPTS - 1:
+                raise
+    raise AssertionError("unreachable")
 
 
-def make_table(case: Case, library: str | None = None) -> None:
-    """Make each file of the table that is missing, out of date or not what was written, and enter it in the ledger."""
+def make_table(case: Case, library: str | None = None) -> Table:
+    """Make each file of the table that is missing, out of date or not what was written, enter it in the ledger, and open the table."""
     with _making(case):
         wanted = keys(case, library)
         try:
             first = _made(case, wanted, "contents", lambda scratch: contents.make(Gate(case, "", MEMORY, library), scratch))
-            _made(case, wanted, "judged", lambda scratch: judged.make(Gate(case, "", MEMORY, library), first, scratch))
+            second = _made(case, wanted, "judged", lambda scratch: judged.make(Gate(case, "", MEMORY, library), first, scratch))
         except duckdb.BinderException:
             raise Refused(
                 "the facts of this case were made by another version, with other columns. Nothing was changed; run `safelight run` first."
             ) from None
+    return Table(first, second)
 
 
 def _made(case: Case, wanted: Keys, part: str, work: Callable[[Scratch], Made]) -> Mapped:
