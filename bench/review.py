@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -130,9 +131,9 @@ def scale(folder: Path, sizes: list[int], shares: list[float], runs: int) -> Non
     print("\n### The review at scale\n")
     print(
         "| items | in no set | table: CPU s (wall), peak MiB, bytes an item | first tiles s (CPU) | view and first window ms p50 / p95 | "
-        "its CPU | facets, one each, ms | all facets ms | decision ms | private MiB at first, at the end (bytes an item) |"
+        "its CPU | facets, one each, ms | all facets ms | decision ms | all at once / undone s | private MiB at first, at the end (bytes an item) |"
     )
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
     for items in sizes:
         for unknown in shares:
             case = folder / f"{items}-{unknown}.case"
@@ -162,11 +163,19 @@ def _measured(run: Command, case: Path, items: int, runs: int, details: list[Any
         every = [server.timed(_facets, server, FACETS)[1] for _ in range(runs)]
         view = server.browser.view()
         decided = [server.timed(server.browser.decide, view, n, category="0")[1] for n in range(50)]
+        bulk, back = _all_at_once(server, view)
         end = server.memory()[0]
     return [
         f"{cpu:.1f} ({wall:.1f}), {peak:.0f}, {mapped / items:.0f}", f"{first:.2f} ({first_cpu:.2f})", both(walls), both(cpus), both(single),
-        both(every), both(decided), f"{begin:.0f}, {end:.0f} ({(end - begin) * MIB / items:.0f})",
+        both(every), both(decided), f"{bulk:.1f} / {back:.1f}", f"{begin:.0f}, {end:.0f} ({(end - begin) * MIB / items:.0f})",
     ]  # fmt: skip
+
+
+def _all_at_once(server: Watched, view: Any) -> tuple[float, float]:
+    """Return the seconds of one decision about everything, and of its undo."""
+    _, bulk, _ = server.timed(server.browser.decide_all, view, category="0")
+    _, back, _ = server.timed(server.browser.post, "/api/decisions/undo", {"key": str(uuid.uuid4())})
+    return bulk / 1e3, back / 1e3
 
 
 def _facets(server: Watched, names: list[str]) -> Any:

@@ -26,7 +26,7 @@ if __name__ != "__main__":
 
         def __init__(self, run: Command, faults: Path, folder: Path) -> None:
             self._folder, self._count = folder, 0
-            env = {**run.env, "LD_PRELOAD": str(faults), "OPENBLAS_NUM_THREADS": "1"}
+            env = {**run.env, "LD_PRELOAD": str(faults), "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
             self._process = subprocess.Popen([sys.executable, __file__], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
         def ask(self, **request: Any) -> dict[str, Any]:
@@ -170,7 +170,7 @@ def _child(request: dict[str, Any], faults: Any) -> None:
 
         traceback.print_exc()
     finally:
-        if request["fault"]:
+        if request["fault"].startswith("kill"):
             Path(request["calls"]).write_text(str(faults.faults_calls()))
         sys.stdout.flush()
         sys.stderr.flush()

@@ -244,14 +244,14 @@ def two_tabs(forking: Forking, case: Path, tabs: list[Tab], point: int) -> None:
 def test_disk_full_is_said_and_loses_nothing(forking: Forking, made: Path, tmp_path: Path) -> None:
     """ENOSPC at a write: the answer is 503 and says that it is not saved; what was acknowledged is there afterwards, nothing else."""
     told_full = started = 0
-    for point in spread(160, POINTS):
+    for point in spread(240, POINTS):
         case = tmp_path / f"{point}.case"
         shutil.copytree(made, case)
         running = forking.start("serve", case, "--no-browser", "--user", "anna", fault="enospc", at=point)
         browser = running.browser()
         acknowledged, refused = dict[int, str](), 0
         if browser is None:
-            assert b"space" in running.err.data
+            assert running.wait() == 5 and b"space" in running.err.data, (point, running.err.data)
         else:
             started += 1
             acknowledged, refused = full(browser.login())

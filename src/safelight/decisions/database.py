@@ -44,8 +44,10 @@ def open_database(folder: Path) -> sqlite3.Connection:
                     "begin select raise(abort, 'decisions are never changed, only added'); end"
                 )
     except sqlite3.OperationalError as e:
-        if e.sqlite_errorcode in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE):
-            raise OutOfResources(f"no space left for {path} ({e}). Nothing was changed; make room and start again.") from None
+        if e.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):  # the low byte is the kind, the rest says which call
+            raise OutOfResources(
+                f"no space left for {path}, or its disk is defective ({e}). Nothing was changed; make room and start again."
+            ) from None
         raise Refused(f"{path} cannot be opened ({e}). Nothing was changed; is another program using it?") from None
     except sqlite3.Error as e:
         raise Refused(f"{path} cannot be opened ({e}). Nothing was changed; run `safelight verify`, or restore it from a copy.") from None
