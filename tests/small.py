@@ -28,9 +28,9 @@ def make_folder(folder: Path, files: int = 2_300) -> Path:
 
 
 def made(case: Path) -> dict[str, str]:
-    """Return the SHA-256 of each file of facts, renditions, matches, stacks and the table of the review."""
+    """Return the SHA-256 of each file of facts, renditions, matches, stacks, links and the table of the review."""
     found = {}
-    for root in ("facts", "renditions", "matches", "stacks", "table"):
+    for root in ("facts", "renditions", "matches", "stacks", "alike", "table"):
         for path in sorted((case / root).rglob("*")):
             if path.is_file():
                 found[str(path.relative_to(case))] = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -19,11 +19,13 @@ from typing import Any
 import msgspec
 import tomli_w
 
-from safelight.durable import write_atomically
+from safelight.durable import TEMPORARY, sweep, write_atomically
 from safelight.errors import Refused, Usage
 from safelight.ledger import Ledger
 
 FORMAT = 1
+FOLDERS = ("exhibits", "facts", "renditions", "matches", "stacks")
+"""Folders of a new case."""
 
 
 class Scope(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,18 +90,24 @@ class Case:
 
     @classmethod
     def create(cls, folder: Path, title: str, command: str, policies: dict[str, Any] | None = None) -> Case:
-        """Make a new, empty case. Raise `Usage` when the folder holds something. `policies`: how it decides (decisions/policy.py)."""
-        if folder.exists() and any(folder.iterdir() if folder.is_dir() else [folder]):
+        """Make a new, empty case. Raise `Usage` when the folder holds something. `policies`: how it decides (decisions/policy.py).
+
+        `case.toml` comes last: without it the folder is no case, and what a killed `new` left there is begun anew.
+        """
+        if folder.exists() and not (folder.is_dir() and _left_by_new(folder)):
             raise Usage(f"{folder} exists and is not empty. Nothing was changed; choose another name.")
-        for sub in ("exhibits", "facts", "renditions", "matches", "stacks"):
+        ledger = Ledger(folder)
+        ledger.head_path.unlink(missing_ok=True)
+        ledger.path.unlink(missing_ok=True)
+        sweep(folder)
+        for sub in FOLDERS:
             (folder / sub).mkdir(parents=True, exist_ok=True)
         settings: dict[str, Any] = {"format": FORMAT, "id": str(uuid.uuid4()), "title": title, "created": now()}
         if policies:
             settings["policies"] = policies
+        ledger.append("new", command=command, case=settings["id"], title=title, **({"policies": policies} if policies else {}))
         write_atomically(folder / "case.toml", tomli_w.dumps(settings).encode())
-        case = cls(folder)
-        case.ledger.append("new", command=command, case=settings["id"], title=title, **({"policies": policies} if policies else {}))
-        return case
+        return cls(folder)
 
     @property
     def id(self) -> str:
@@ -129,13 +137,48 @@ class Case:
         except (msgspec.DecodeError, OSError) as e:
             raise Refused(f"{path} cannot be read ({e}). Run `safelight verify`.") from None
 
+    def add_exhibit(self, exhibit: Exhibit, **facts: Any) -> Path:
+        """Enter a new exhibit in the ledger (`facts`: command, form, parts, scope) and write it; refuse to change an existing one.
+
+        In this order: a source is never worked on without its entry, and `restore_exhibits` mends what a kill leaves between the two.
+        """
+        with self._exhibits_locked():
+            self._refuse_known(exhibit)
+            self.ledger.append("collect", exhibit=exhibit.key, **facts)
+            return self.write_exhibit(exhibit)
+
+    def restore_exhibits(self) -> list[str]:
+        """Write the exhibits that the ledger knows and that are not there, as a killed `add` leaves them; return their keys."""
+        known = {e["exhibit"]: e for e in self.ledger.entries() if e["what"] == "collect"}
+        gone = [key for key in sorted(known) if not (self.folder / "exhibits" / f"{key}.toml").exists()]
+        if gone:
+            with self._exhibits_locked():
+                for key in gone:
+                    if not (self.folder / "exhibits" / f"{key}.toml").exists():
+                        self.write_exhibit(_from_entry(known[key]))
+        return gone
+
     def write_exhibit(self, exhibit: Exhibit) -> Path:
         """Write a new exhibit; refuse to change an existing one."""
+        path = self._refuse_known(exhibit)
+        write_atomically(path, tomli_w.dumps(_without_empty(msgspec.to_builtins(exhibit))).encode())
+        return path
+
+    def _refuse_known(self, exhibit: Exhibit) -> Path:
         path = self.folder / "exhibits" / f"{exhibit.key}.toml"
         if path.exists():
             raise Usage(f"exhibit {exhibit.key!r} is already in the case. Nothing was changed.")
-        write_atomically(path, tomli_w.dumps(_without_empty(msgspec.to_builtins(exhibit))).encode())
         return path
+
+    @contextmanager
+    def _exhibits_locked(self) -> Iterator[None]:
+        """Hold the right to add exhibits; wait for another process that has it."""
+        fd = os.open(self.folder / "exhibits", os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(fd)
 
     @contextmanager
     def run_lock(self) -> Iterator[None]:
@@ -175,6 +218,32 @@ def check_label(label: str) -> str:
 def now() -> str:
     """Return the time in UTC, ISO 8601 with Z."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _left_by_new(folder: Path) -> bool:
+    """Tell whether a folder is empty, or holds only what a `new` that was killed before its end makes."""
+    ours = {*FOLDERS, "ledger.jsonl", "ledger.head"}
+    inside = list(folder.iterdir())
+    if any(p.name not in ours and not p.name.startswith(TEMPORARY) for p in inside):
+        return False
+    return not any(any(p.iterdir()) for p in inside if p.is_dir())
+
+
+def _from_entry(entry: dict[str, Any]) -> Exhibit:
+    """Return the exhibit that a `collect` entry of the ledger tells of."""
+    label, _, source = str(entry["exhibit"]).partition("~")
+    parts = [Part(path=p["path"], size=p["size"], mtime=_nanoseconds(p.get("mtime")), sha256=p["sha256"] or "") for p in entry["parts"]]
+    scope = msgspec.convert(entry.get("scope") or {}, Scope)
+    added = str(entry["at"])[:19] + "Z"
+    return Exhibit(label=label, source=int(source or 1), form=entry["form"], parts=tuple(parts), added=added, scope=scope)
+
+
+def _nanoseconds(text: str | None) -> int:
+    """Return an instant of the ledger (ISO 8601 with Z, up to nine decimals) as ns since 1970; 0 where none is known."""
+    if not text:
+        return 0
+    seconds, _, fraction = text.removesuffix("Z").partition(".")
+    return int(datetime.fromisoformat(seconds).replace(tzinfo=UTC).timestamp()) * 1_000_000_000 + int(fraction.ljust(9, "0"))
 
 
 def _without_empty(value: dict[str, Any]) -> dict[str, Any]:

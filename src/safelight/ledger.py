@@ -76,8 +76,7 @@ class Ledger:
                     "prev": last["hash"] if last else GENESIS,
                 }
             )
-            os.write(fd, rfc8785.dumps(entry) + b"\n")
-            os.fsync(fd)
+            _append(fd, rfc8785.dumps(entry) + b"\n")
             write_atomically(self.head_path, rfc8785.dumps({"seq": entry["seq"], "hash": entry["hash"]}) + b"\n")
         return entry
 
@@ -133,16 +132,19 @@ class Ledger:
                         yield json.loads(line)
 
     def verify(self) -> int:
-        """Check every byte and return the number of entries; raise `LedgerError` with the first bad line."""
+        """Check every byte and return the number of entries; raise `LedgerError` with the first bad line.
+
+        A torn line behind the entry that the head knows is none: a killed process left it, and the next append drops it.
+        """
         prev, count = GENESIS, 0
         raw = self.path.read_bytes() if self.path.exists() else b""
         lines = raw.split(b"\n")
-        if lines.pop() != b"":
+        head = self._head()
+        if lines.pop() != b"" and (head["seq"] if head else 0) != len(lines):
             raise LedgerError(len(lines) + 1, "the last line is torn")
         for number, line in enumerate(lines, 1):
             self._check(number, line, prev)
             prev, count = json.loads(line)["hash"], number
-        head = self._head()
         if count and head is None:
             raise LedgerError(0, "ledger.head is missing")
         if head and head["seq"] > count:
@@ -165,6 +167,18 @@ class Ledger:
             raise LedgerError(number, "changed: its hash does not fit its bytes")
         if entry.get("prev") != prev or entry.get("seq") != number:
             raise LedgerError(number, "missing, swapped or added: it does not follow the line before")
+
+
+def _append(fd: int, line: bytes) -> None:
+    """Append a line durably, whole or not at all (a kill in the middle leaves a torn line, which was never acknowledged)."""
+    before, rest = os.fstat(fd).st_size, line
+    try:
+        while rest:
+            rest = rest[os.write(fd, rest) :]
+        os.fsync(fd)
+    except OSError:
+        os.ftruncate(fd, before)
+        raise
 
 
 def versions() -> dict[str, str]:

@@ -132,7 +132,8 @@ def compact_step(case: Case, exhibit: Exhibit, settings: Settings, past: _Past, 
         return
     (layout.extracted(exhibit.key, settings.only) / "shards").mkdir(parents=True, exist_ok=True)
     progress.begin("compact", exhibit.key, None)
-    files = compact.compact(layout, exhibit.key, settings.only)
+    sweep(case.folder / "renditions" / exhibit.key)
+    files = compact.compact(case, exhibit.key, settings.only)
     case.ledger.append("compact", exhibit=exhibit.key, step=step, files=files)
     compact.drop_shards(layout, exhibit.key, settings.only)
 
@@ -172,7 +173,7 @@ def features_step(case: Case, exhibit: Exhibit, settings: Settings, executor: Ex
         case.ledger.append("shard", exhibit=answer.exhibit, step=step, shard=answer.shard, files=answer.files, counts=answer.counts)
         progress.advance(1, answer.counts["bytes"])
     (layout.extracted(exhibit.key, "features") / "shards").mkdir(parents=True, exist_ok=True)
-    files = compact.compact(layout, exhibit.key, "features")
+    files = compact.compact(case, exhibit.key, "features")
     case.ledger.append("compact", exhibit=exhibit.key, step=step, files=files)
     compact.drop_shards(layout, exhibit.key, "features")
 

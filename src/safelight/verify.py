@@ -42,35 +42,75 @@ def verify(case: Case, depth: str, walls: bool, command: str) -> tuple[list[str]
 
 def expected_files(case: Case) -> dict[Path, str]:
     """Return each file that the ledger says is there now, with its SHA-256."""
+    return _ledger_files(case)[0]
+
+
+class _InFlight:
+    """Folders of facts whose step was stopped between its announcement and its entry (facts/making.py), and folders that were to go."""
+
+    def __init__(self) -> None:
+        self._folders: dict[Path, dict[str, str]] = {}
+
+    def take(self, folder: Path, files: dict[str, list[Any]]) -> None:
+        """Files with these digests may have come, or may not have gone yet; what was there before may be gone."""
+        self._folders[folder] = {name: v[1] for name, v in files.items()}
+
+    def leaving(self, folder: Path, files: dict[str, str]) -> None:
+        """A folder with these files is to go (said again where a kill came in between: then `files` is empty)."""
+        self._folders[folder] = self._folders.get(folder, {}) | files
+
+    def end(self, folder: Path) -> None:
+        """A step has entered what it did there."""
+        self._folders.pop(folder, None)
+
+    def may_lack(self, path: Path) -> bool:
+        return path.parent in self._folders
+
+    def may_be(self, path: Path) -> bool:
+        """Tell whether a file is what was announced, byte for byte."""
+        digest = self._folders.get(path.parent, {}).get(path.name)
+        return digest is not None and digest_file(path) == digest
+
+
+def _ledger_files(case: Case) -> tuple[dict[Path, str], _InFlight]:
+    """Return each file that the ledger says is there now, with its SHA-256, and what may stand between two entries."""
     layout = Layout(case.folder)
     only_of = {step: only for only, step in EXTRACT_STEPS.items()}
     compacted: set[tuple[str, str]] = set()
     files: dict[Path, str] = {}
     shards: dict[tuple[str, str, int], dict[str, Any]] = {}
+    in_flight = _InFlight()
     for e in case.ledger.entries():
         match e["what"]:
+            case "making":
+                in_flight.take(case.folder / e["folder"], e["files"])
             case "list" if e["step"] == LIST_STEP:
                 folder = layout.listed(e["exhibit"])
+                in_flight.end(folder)
                 files |= {folder / name: v[1] for name, v in e["files"].items()}
             case "shard":
                 shards[(e["exhibit"], e["step"], e["shard"])] = e["files"]
             case "compact":
                 compacted.add((e["exhibit"], e["step"]))
                 folder = layout.tables(e["exhibit"], only_of[e["step"]])
+                in_flight.end(folder)
                 files |= {folder / name: v[1] for name, v in e["files"].items()}
             case "match" | "stack" | "alike":
                 gone = case.folder / e["folder"]
+                in_flight.end(gone)
                 files = {p: d for p, d in files.items() if p.parent != gone}
                 files |= {gone / name: v[1] for name, v in e["files"].items()}
             case "match-removed":
-                files = {p: d for p, d in files.items() if p.parent != case.folder / e["folder"]}
+                gone = case.folder / e["folder"]
+                in_flight.leaving(gone, {p.name: d for p, d in files.items() if p.parent == gone})
+                files = {p: d for p, d in files.items() if p.parent != gone}
     for (exhibit, step, number), named in shards.items():
         for name, v in named.items():
             if name.endswith(".pack"):
                 files[layout.pack(exhibit, number)] = v[1]
             elif (exhibit, step) not in compacted:
                 files[layout.shard(exhibit, only_of[step], number) / name] = v[1]
-    return files
+    return files, in_flight
 
 
 def table_files(case: Case) -> dict[Path, str]:
@@ -83,28 +123,29 @@ def table_files(case: Case) -> dict[Path, str]:
 
 
 def _facts(case: Case, depth: str, counts: dict[str, int]) -> Iterator[str]:
-    expected = expected_files(case)
+    expected, in_flight = _ledger_files(case)
     for path, digest in sorted(expected.items()):
         name = path.relative_to(case.folder)
         counts["files of facts"] += 1
         if not path.is_file():
-            yield f"missing: {name}"
-        elif depth != "quick" and digest_file(path) != digest:
+            if not in_flight.may_lack(path):
+                yield f"missing: {name}"
+        elif depth != "quick" and digest_file(path) != digest and not in_flight.may_be(path):
             yield f"changed: {name}"
     for path, digest in sorted(table_files(case).items()):  # one that is missing is made again when somebody looks
         if depth != "quick" and path.is_file() and digest_file(path) != digest:
             yield f"changed: {path.relative_to(case.folder)}"
     for root in ("facts", "renditions", "matches", "stacks", "alike"):
         for path in sorted((case.folder / root).rglob("*")):
-            if path.is_file() and path not in expected and not _unfinished(case, path):
+            if path.is_file() and path not in expected and not _unfinished(case, path) and not in_flight.may_be(path):
                 yield f"added: {path.relative_to(case.folder)}"
+    collected = {e["exhibit"] for e in case.ledger.entries() if e["what"] == "collect"}
     for path in sorted((case.folder / "exhibits").iterdir()):
-        known = {e["exhibit"] for e in case.ledger.entries() if e["what"] == "collect"}
-        if path.stem not in known and not path.name.startswith(TEMPORARY):
+        if path.stem not in collected and not path.name.startswith(TEMPORARY):
             yield f"added: exhibits/{path.name}"
-    for exhibit in sorted({e["exhibit"] for e in case.ledger.entries() if e["what"] == "collect"}):
+    for exhibit in sorted(collected):
         if not (case.folder / "exhibits" / f"{exhibit}.toml").is_file():
-            yield f"missing: exhibits/{exhibit}.toml"
+            yield f"missing: exhibits/{exhibit}.toml (the ledger holds what it said; `safelight run` writes it again)"
 
 
 def _unfinished(case: Case, path: Path) -> bool:
@@ -116,7 +157,9 @@ def _unfinished(case: Case, path: Path) -> bool:
 
 
 def _evidence(case: Case, exhibit: Exhibit, depth: str, walls: bool, command: str, counts: dict[str, int]) -> Iterator[str]:
-    recorded = next(e for e in case.ledger.entries() if e["what"] == "collect" and e["exhibit"] == exhibit.key)
+    recorded = next((e for e in case.ledger.entries() if e["what"] == "collect" and e["exhibit"] == exhibit.key), None)
+    if recorded is None:  # it is named as added already
+        return
     if [(p["path"], p["size"], p["sha256"]) for p in recorded["parts"]] != [(p.path, p.size, p.sha256 or None) for p in exhibit.parts]:
         yield f"changed: exhibits/{exhibit.key}.toml does not say what the ledger says"
         return

@@ -18,9 +18,9 @@ from safelight.alike import common, geometry, index
 from safelight.alike.features import POINT, Features
 from safelight.alike.panel_links import panel_links
 from safelight.case import Case
-from safelight.durable import folder_atomically
 from safelight.facts.derived import is_current
 from safelight.facts.layout import EXTRACT_STEPS
+from safelight.facts.making import making
 from safelight.facts.reader import Facts
 from safelight.facts.writer import TableWriter
 from safelight.records import FEATURES
@@ -49,14 +49,14 @@ def alike_case(case: Case, progress: Any) -> dict[str, Any] | None:
     with _Gallery(facts, case.folder) as gallery:
         rows = [*_feature_links(gallery, progress), *panel_links(facts)]
     rows.sort(key=lambda r: (r[0], r[1], r[2]))
-    with folder_atomically(target) as folder:
-        table = TableWriter(folder / "alike.parquet", "alike")
+    with making(case, target) as made:
+        table = TableWriter(made.folder / "alike.parquet", "alike")
         for row in rows:
             table.add(row)
         written = table.close()
+        made.files = {"alike.parquet": [written.rows, written.sha256, written.logical]}
     counts = {"pictures": len(gallery.names), "links": len(rows), "frames": sum(r[3] == "frame" for r in rows)}
-    files = {"alike.parquet": [written.rows, written.sha256, written.logical]}
-    return {**counts, "candidates": gallery.candidates, "folder": f"alike/{STEP}", "files": files, "key": key}
+    return {**counts, "candidates": gallery.candidates, "folder": f"alike/{STEP}", "files": made.files, "key": key}
 
 
 def _inputs(case: Case) -> str:

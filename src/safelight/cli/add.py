@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from safelight.cli.words import command_line, size
+from safelight.cli.words import command_line, restored, size
 
 if TYPE_CHECKING:
     from safelight.case import Case, Exhibit, Part, Scope
@@ -40,19 +40,15 @@ def command(
     from safelight.errors import DONE, NOT_VERIFIED
 
     opened = Case(case)
-    sources = [_prepare(opened, path, quick) for path in evidence]  # all of them are good before one is written
+    restored(opened)
+    sources = [
+        _prepare(opened, path, label or _default_label(path), quick) for path in evidence
+    ]  # all of them are good before one is written
     code = DONE
     for path, form, parts in sources:
         exhibit = _exhibit(opened, label or _default_label(path), form, parts, _scope(**scope))
-        opened.write_exhibit(exhibit)
-        opened.ledger.append(
-            "collect",
-            command=command_line(),
-            exhibit=exhibit.key,
-            form=form,
-            parts=[_for_ledger(p) for p in parts],
-            scope=_scope_facts(exhibit),
-        )
+        entered = {"form": form, "parts": [_for_ledger(p) for p in parts], "scope": _scope_facts(exhibit)}
+        opened.add_exhibit(exhibit, command=command_line(), **entered)
         total = sum(p.size for p in parts)
         click.echo(f"{exhibit.key}: {form}, {len(parts)} file(s), {size(total)}" if form == "image" else f"{exhibit.key}: folder", err=True)
         if verify and form == "image" and not _verify(opened, exhibit, not without_sandbox):
@@ -61,7 +57,7 @@ def command(
     return code
 
 
-def _prepare(case: Case, path: Path, quick: bool) -> tuple[Path, str, tuple[Part, ...]]:
+def _prepare(case: Case, path: Path, label: str, quick: bool) -> tuple[Path, str, tuple[Part, ...]]:
     from safelight.case import Part
     from safelight.errors import Usage
     from safelight.evidence.containers.segments import collect_segments
@@ -72,6 +68,8 @@ def _prepare(case: Case, path: Path, quick: bool) -> tuple[Path, str, tuple[Part
     if resolved == case.folder.resolve() or resolved in case.folder.resolve().parents or case.folder.resolve() in resolved.parents:
         raise Usage(f"{path} and the case lie inside one another; keep evidence and case apart. Nothing was added.")
     if path.is_dir():
+        if any(e.label == label and e.parts[0].path == str(resolved) for e in case.exhibits() if e.form == "folder"):
+            raise Usage(f"{resolved} is already a source of exhibit {label}. Nothing was added.")
         return path, "folder", (Part(path=str(resolved), size=0, mtime=resolved.stat().st_mtime_ns),)
     try:
         segments = collect_segments(resolved)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from safelight.cli.words import command_line
+from safelight.cli.words import command_line, restored
 
 
 @click.command()
@@ -42,6 +42,7 @@ def command(
     opened = Case(case)
     if features and only == "digests":
         raise Usage("--features needs pictures: leave out --only digests. Nothing was changed.")
+    restored(opened)
     if not opened.exhibits():
         raise Usage(f"there is no evidence in {case} yet. Next: safelight add {case} EVIDENCE …")
     settings = pipeline.Settings(

@@ -8,16 +8,25 @@ import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from safelight.escape import cell, printable
 
+if TYPE_CHECKING:
+    from safelight.case import Case
+
 
 def command_line() -> str:
     """Return the command as it was given, for the ledger."""
     return shlex.join(["safelight", *sys.argv[1:]])
+
+
+def restored(case: Case) -> None:
+    """Complete what an `add` that was killed left half done in a case, and say so."""
+    for key in case.restore_exhibits():
+        click.echo(f"exhibit {key}: an `add` was stopped before its end; it is in the case now", err=True)
 
 
 def size(count: int | None) -> str:

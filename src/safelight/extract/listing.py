@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from safelight.case import Case, Exhibit, Part
-from safelight.durable import folder_atomically
 from safelight.errors import Refused
 from safelight.escape import readable
 from safelight.evidence.folder import Folder, open_untouched
 from safelight.evidence.origin import item_id
 from safelight.evidence.source import Accounts, Entry
 from safelight.facts.layout import Layout
+from safelight.facts.making import making
 from safelight.facts.writer import TableWriter, Written
 from safelight.problems import Problem
 from safelight.sandbox import protocol
@@ -37,6 +37,9 @@ def shard_room(number: int) -> tuple[int, int]:
     doubled = min(number // SHARDS_OF_A_SIZE, DOUBLINGS)
     return SHARD_ITEMS << doubled, SHARD_BYTES << doubled
 
+
+Found = tuple[str, Entry] | Problem | protocol.Volume | protocol.End
+"""What a listing gives: entries with their origins, problems, volumes, and the end of the worker that listed."""
 
 SEGMENTS = 200
 """Segments handed over in one message: the kernel passes at most 253 descriptors at a time (SCM_MAX_FD)."""
@@ -86,19 +89,28 @@ def open_image(worker: Sandbox, exhibit: Exhibit) -> protocol.Opened:
 
 
 def list_exhibit(case: Case, exhibit: Exhibit, walls: bool, progress: Callable[[int], None]) -> dict[str, Any]:
-    """List one exhibit into its folder of facts and return the counts and digests for the ledger."""
+    """List one exhibit into its folder of facts and return the counts and digests for the ledger.
+
+    Where the worker is killed from outside (for want of memory, by an operator), the listing begins once more; a second time it ends there.
+    """
     target = Layout(case.folder).listed(exhibit.key)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with folder_atomically(target) as folder:
-        table = _ListWriter(folder, exhibit)
-        found = _folder(exhibit) if exhibit.form == "folder" else _image(exhibit, walls)
+    try:
+        return _list(case, exhibit, target, _image(exhibit, walls, last=False), progress)
+    except _Killed:
+        return _list(case, exhibit, target, _image(exhibit, walls, last=True), progress)
+
+
+def _list(case: Case, exhibit: Exhibit, target: Path, image: Iterator[Found], progress: Callable[[int], None]) -> dict[str, Any]:
+    with making(case, target) as made:
+        table = _ListWriter(made.folder, exhibit)
+        found = _folder(exhibit) if exhibit.form == "folder" else image
         for answer in found:
             table.take(answer)
             progress(table.ordinal)
-        return table.close()
-
-
-Found = tuple[str, Entry] | Problem | protocol.Volume | protocol.End
+        summary = table.close()
+        made.files = summary["files"]
+    return summary
 
 
 def _folder(exhibit: Exhibit) -> Iterator[Found]:
@@ -107,13 +119,21 @@ def _folder(exhibit: Exhibit) -> Iterator[Found]:
     yield protocol.Volume("folder", "folder", "", 0, folder.accounts.bytes_covered or 0, folder.accounts)
 
 
-def _image(exhibit: Exhibit, walls: bool) -> Iterator[Found]:
-    """Yield what the sandbox lists. An image that cannot be opened, or that kills its reader, is a problem of the exhibit."""
+class _Killed(Exception):
+    """The worker was killed from outside, and there is another try."""
+
+
+def _image(exhibit: Exhibit, walls: bool, last: bool) -> Iterator[Found]:
+    """Yield what the sandbox lists. An image that cannot be opened, or that kills its reader, is a problem of the exhibit.
+
+    Raise `_Killed` where the worker was killed from outside and this is not the `last` try.
+    """
     with Sandbox("digests", walls) as worker:
         try:
             opened = open_image(worker, exhibit)
             origin = opened.container
         except (RequestFailed, WorkerDied) as e:
+            _not_killed(e, last)
             yield Problem(checked_kind(e.kind), e.reason, "", False)
             return
         try:
@@ -126,7 +146,13 @@ def _image(exhibit: Exhibit, walls: bool) -> Iterator[Found]:
                         yield answer
             yield protocol.End(worker.cpu_ms)
         except (RequestFailed, WorkerDied) as e:
+            _not_killed(e, last)
             yield Problem(checked_kind(e.kind), f"the listing ended here: {e.reason}", origin, False)
+
+
+def _not_killed(e: RequestFailed | WorkerDied, last: bool) -> None:
+    if isinstance(e, WorkerDied) and e.killed and not last:
+        raise _Killed from None
 
 
 class _ListWriter:

@@ -7,7 +7,7 @@ in the same place, the member it died on is digested only and gets a problem, an
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -159,9 +159,10 @@ def _extract(case: Case, exhibit: Exhibit, job: ShardJob, rows: list[dict[str, A
     runner = _Runner(case, exhibit, job, tables)
     position = 0
     while position < len(rows):
-        done, death = runner.run(rows[position : position + BATCH])
+        batch = rows[position : position + BATCH]
+        done, death = runner.run(batch)
         position += done
-        if death is not None:
+        if death is not None and done < len(batch):  # else it died behind the last of them, and none of them is to blame
             runner.alone(rows[position], death)
             position += 1
 
@@ -187,8 +188,8 @@ class _Runner:
         tasks = [self._task(row, descriptors, careful or {}) for row in rows]
         done = 0
         answers = Answers(self.tables.folder)
+        answered = self._ask([t for t in tasks if isinstance(t, protocol.Task)], descriptors)
         try:
-            answered = self._ask([t for t in tasks if isinstance(t, protocol.Task)], descriptors)
             for row, task in zip(rows, tasks, strict=True):
                 if isinstance(task, protocol.Task):
                     _until_done(answered, answers, task.ordinal)
@@ -202,6 +203,8 @@ class _Runner:
             if next(answered, None) is not None:
                 raise _Interrupted("protocol", "an answer to something that was not asked")
         except _Interrupted as e:
+            answered.close()
+            _worker.drop()
             return done, _Death(e.kind, e.reason, answers.last + 1 if answers.count else 0)
         finally:
             answers.close()
@@ -227,7 +230,7 @@ class _Runner:
             task.descriptor = len(descriptors) - 1
         return task
 
-    def _ask(self, tasks: list[protocol.Task], descriptors: list[int]) -> Iterator[Any]:
+    def _ask(self, tasks: list[protocol.Task], descriptors: list[int]) -> Generator[Any, None, None]:
         if not tasks:
             return
         try:

@@ -13,8 +13,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from safelight.durable import folder_atomically
+from safelight.case import Case
+from safelight.durable import sweep
 from safelight.facts.layout import Layout
+from safelight.facts.making import making
 from safelight.facts.sorting import distinct_in_order
 from safelight.facts.writer import TableWriter
 
@@ -27,11 +29,14 @@ KEYS = {"panels": ("sha256", "number")}
 """What names a row of a distinct table, other than the SHA-256 alone."""
 
 
-def compact(layout: Layout, exhibit: str, only: str) -> dict[str, list[Any]]:
+def compact(case: Case, exhibit: str, only: str) -> dict[str, list[Any]]:
     """Write the tables of an exhibit from its shards and return rows and digests by file name. The shards stay."""
+    layout = Layout(case.folder)
+    sweep(layout.extracted(exhibit, only))  # what a worker that was killed on the way left: another has made that shard
     shards = sorted((layout.extracted(exhibit, only) / "shards").iterdir())
     files: dict[str, list[Any]] = {}
-    with folder_atomically(layout.tables(exhibit, only)) as folder:
+    with making(case, layout.tables(exhibit, only)) as made:
+        folder = made.folder
         for table in ORDERED.get(only, ("items", "problems")):
             parts = _Parts(folder, table)
             for shard in shards:
@@ -42,6 +47,7 @@ def compact(layout: Layout, exhibit: str, only: str) -> dict[str, list[Any]]:
             for rows in distinct_in_order((s / f"{table}.parquet" for s in shards), KEYS.get(table, ("sha256",)), folder / "sorting"):
                 parts.add(rows)
             files |= parts.close()
+        made.files = files
     pa.default_memory_pool().release_unused()  # what comes next has its own needs
     return files
 

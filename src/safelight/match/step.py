@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from safelight.case import Case
-from safelight.durable import folder_atomically
 from safelight.errors import NotVerified
 from safelight.facts.derived import input_digest, is_current
+from safelight.facts.making import making
 from safelight.facts.reader import Facts
 from safelight.facts.writer import TableWriter
 from safelight.match.canaries import CanaryLost
@@ -38,8 +38,8 @@ def match_case(case: Case, library: str | Library | None, distance: int, progres
     ready = {_folder(s): s for s in sets if s.state == "ready"}
     for old in sorted((case.folder / "matches").iterdir()):
         if old.is_dir() and old.name not in ready:
-            shutil.rmtree(old)
             yield {"removed": True, "folder": f"matches/{old.name}", "files": {}}
+            shutil.rmtree(old)  # the ledger knows by now: a kill in between leaves nothing that it asks for
     damaged = [s for s in sets if s.state == "damaged"]
     inputs = input_digest(case, second=True)
     progress.begin("match", "", len(ready))
@@ -118,12 +118,13 @@ def _match_set(case: Case, shelf: Library, name: str, info: SetInfo, inputs: str
         opened = shelf.open(info.name, info.version)
         contents = facts.in_order("contents", ("sha256", "sha1", "md5", "size"), ROWS)
         pictures = _pictures(facts)
-        with folder_atomically(target) as folder:
-            table = TableWriter(folder / "matches.parquet", "matches")
+        with making(case, target) as made:
+            table = TableWriter(made.folder / "matches.parquet", "matches")
             for row in match_case_contents(contents, pictures, opened, distance=distance, quality_gate=QUALITY):
                 table.add(tuple(row))
                 kinds[row.method] = kinds.get(row.method, 0) + 1
             written = table.close()
+            made.files = {"matches.parquet": [written.rows, written.sha256, written.logical]}
     except CanaryLost as e:
         raise NotVerified(f"{e}. No result of this set is given: the matcher or the set is broken. Import the set again and run.") from None
     except (SetDamaged, Refused) as e:
@@ -138,7 +139,7 @@ def _match_set(case: Case, shelf: Library, name: str, info: SetInfo, inputs: str
         "canaries": "all found",
         "matches": kinds,
         "folder": f"matches/{name}",
-        "files": {"matches.parquet": [written.rows, written.sha256, written.logical]},
+        "files": made.files,
         "key": key,
     }
 

@@ -152,6 +152,8 @@ def about(e: dict[str, Any]) -> str:
             return "the run came to its end"
         case "list":
             return f"{e['exhibit']}: {e['items']:,} items, {sum(e['problems'].values()):,} problems, {e['shards']:,} shard(s)"
+        case "making":
+            return f"{e['folder']}: {len(e['files']):,} file(s) are made and about to get their name"
         case "compact":
             return f"{e['exhibit']}, {e['step']}: {len(e['files']):,} tables of facts"
         case "match":

@@ -26,11 +26,12 @@ KILLED = -9
 
 
 class WorkerDied(Exception):
-    """The worker ended in the middle of a request. `kind` is a problem kind, `reason` says how it ended."""
+    """The worker ended in the middle of a request. `kind` is a problem kind, `reason` says how it ended; `killed`: by SIGKILL, which
+    none of its own limits sends, so another try may end otherwise."""
 
-    def __init__(self, kind: str, reason: str) -> None:
+    def __init__(self, kind: str, reason: str, killed: bool = False) -> None:
         super().__init__(reason)
-        self.kind, self.reason = kind, reason
+        self.kind, self.reason, self.killed = kind, reason, killed
 
 
 class RequestFailed(Exception):
@@ -137,7 +138,7 @@ class Sandbox:
                         yield answer
         except TimeoutError:
             raise WorkerDied("limit.time", f"the worker said nothing for {limits.WALL_SILENCE_S} s") from None
-        except (BrokenPipeError, ConnectionResetError):
+        except (BrokenPipeError, ConnectionResetError, protocol.CutOff):
             raise self._death() from None
         except protocol.BadFrame as e:
             raise WorkerDied("protocol", f"the worker's answer is not valid: {e}"[:300]) from None
@@ -153,7 +154,7 @@ class Sandbox:
         if status == -24:  # SIGXCPU
             return WorkerDied("limit.time", "the CPU seconds of the item are used up")
         if status == KILLED:
-            return WorkerDied("crashed", "the worker was killed")
+            return WorkerDied("crashed", "the worker was killed", killed=True)
         return WorkerDied("crashed", f"the worker ended with {f'signal {-status}' if status < 0 else f'status {status}'}")
 
 

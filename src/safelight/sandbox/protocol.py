@@ -201,6 +201,10 @@ class BadFrame(Exception):
     """A frame that is too long, cut off, or not one of the messages."""
 
 
+class CutOff(BadFrame):
+    """The channel ended inside a frame: the other side has died."""
+
+
 def pack(message: Any) -> bytes:
     """Return a message as one frame."""
     body = _encoder.encode(message)
@@ -265,7 +269,7 @@ class Channel:
                 data = self.sock.recv(_RECEIVED)
             if not data:
                 if self._buffer:
-                    raise BadFrame("a frame that is cut off")
+                    raise CutOff("a frame that is cut off")
                 return False
             self._buffer += data
         return True

@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from safelight.case import Case
-from safelight.durable import digest_file, folder_atomically
+from safelight.durable import digest_file
 from safelight.facts.derived import input_digest, is_current
+from safelight.facts.making import making
 from safelight.facts.reader import Facts
 from safelight.facts.writer import TableWriter, Written
 from safelight.match.pdq import QUALITY
@@ -35,8 +36,9 @@ def stack_case(case: Case, distance: int, progress: Any) -> dict[str, Any] | Non
     found = Facts(case).in_order("pictures", ("sha256", "pdq", "pdq_quality", "width", "height"), ROWS)
     pictures = read_pictures(found, QUALITY)
     stacks = stack_pictures(pictures, distance, _before(case, target / "stacks.parquet", distance))
-    with folder_atomically(target) as folder:
-        written = write_stacks(stacks, folder / "stacks.parquet")
+    with making(case, target) as made:
+        written = write_stacks(stacks, made.folder / "stacks.parquet")
+        made.files = {"stacks.parquet": [written.rows, written.sha256, written.logical]}
     progress.advance(len(pictures.names))
     return {
         "pictures": len(pictures.names),
@@ -45,7 +47,7 @@ def stack_case(case: Case, distance: int, progress: Any) -> dict[str, Any] | Non
         "quality_gate": QUALITY,
         "rules": RULES,
         "folder": f"stacks/{STEP}",
-        "files": {"stacks.parquet": [written.rows, written.sha256, written.logical]},
+        "files": made.files,
         "key": key,
     }
 

@@ -112,9 +112,10 @@ def _made(case: Case, wanted: Keys, part: str, work: Callable[[Scratch], Made]) 
         found = None
     except Damaged as e:
         found, because = None, str(e)
-    if found is not None:
-        return found
     path = wanted.path(case, part)
+    if found is not None:
+        _remove_older(path, part)  # a maker that was killed may have left them
+        return found
     with _scratch(case) as scratch:
         columns, single = work(scratch)
 
@@ -125,12 +126,16 @@ def _made(case: Case, wanted: Keys, part: str, work: Callable[[Scratch], Made]) 
             )
 
         write(path, columns, single, scratch, log)
-    for old in path.parent.glob(f"{part}-*.table"):
-        if old != path:
-            old.unlink()
+    _remove_older(path, part)
     found = _mapped(case, wanted, part, _named(case))
     assert found is not None
     return found
+
+
+def _remove_older(path: Path, part: str) -> None:
+    for old in path.parent.glob(f"{part}-*.table"):
+        if old != path:
+            old.unlink(missing_ok=True)
 
 
 def _named(case: Case) -> dict[str, dict[str, Any]]:
