@@ -20,8 +20,9 @@ from safelight.alike.features import POINT, Features
 MANY_GROUPS = 5
 """Other groups that a common corner agrees with at least; fewer may be copies whose kinship the geometry does not see."""
 
-MOSTLY = 0.6
-"""Two pictures are of one group where one is in the other with most of it, and this share of all corners in the common part agrees."""
+MOSTLY, MOST_CELLS = 0.6, 0.8
+"""Two pictures are of one group where one is in the other with most of it, and in the common part this share of all corners agrees, in so
+many of its cells: a page of the web agrees in most of its corners too, but not where its pictures are."""
 
 Link = tuple[int, int, geometry.Shared]
 """Numbers of two pictures, the smaller first, and what they share; `geometry.NOTHING` too: a caption is common by where it is no link."""
@@ -87,7 +88,7 @@ def _groups(links: Sequence[Link]) -> dict[int, int]:
         return n
 
     for a, b, s in links:
-        if s.relation in ("same", "a-in-b", "b-in-a") and s.inliers >= MOSTLY * s.whole:
+        if s.relation in ("same", "a-in-b", "b-in-a") and s.inliers >= MOSTLY * s.whole and s.whole_covered >= MOST_CELLS:
             one, two = root(a), root(b)
             parent[max(one, two)] = min(one, two)
     return {n: root(n) for n in parent}

@@ -48,6 +48,8 @@ class Shared(NamedTuple):
     seen: int
     whole: int
     """Corners of the less detailed one in all that the map lays on one another; `seen` are those where corners agree."""
+    whole_covered: float
+    """Share of the cells of that whole part in which corners agree; `covered` is that of the part where they do."""
     covered: float
     area_a: float
     area_b: float
@@ -100,7 +102,9 @@ def one_way(a: Features, b: Features, mirrored: bool) -> Shared | None:
         relation = NOTHING
     else:
         relation = "frame" if _is_confined(inliers, *whole) else _relation(a, b, affine, box_a, box_b)
-    return Shared(relation, mirrored, inliers, seen, min(whole[:2]), share, area_a, area_b, box_a, box_b, affine, agreeing)
+    return Shared(
+        relation, mirrored, inliers, seen, min(whole[:2]), whole[3] / whole[2], share, area_a, area_b, box_a, box_b, affine, agreeing
+    )
 
 
 def _is_enough(inliers: int, seen: int, share: float, area: float) -> bool:
@@ -123,7 +127,9 @@ def _turned_round(s: Shared) -> Shared:
     inverse = (m4 / d, -m1 / d, (m1 * m5 - m4 * m2) / d, -m3 / d, m0 / d, (m3 * m2 - m0 * m5) / d)
     relation = {"a-in-b": "b-in-a", "b-in-a": "a-in-b"}.get(s.relation, s.relation)
     turned = numbers(s)[:, ::-1].tobytes()
-    return Shared(relation, s.mirrored, s.inliers, s.seen, s.whole, s.covered, s.area_b, s.area_a, s.box_b, s.box_a, inverse, turned)
+    return Shared(
+        relation, s.mirrored, s.inliers, s.seen, s.whole, s.whole_covered, s.covered, s.area_b, s.area_a, s.box_b, s.box_a, inverse, turned
+    )
 
 
 def numbers(s: Shared) -> NDArray[np.uint16]:
