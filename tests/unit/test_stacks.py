@@ -193,7 +193,7 @@ def test_what_was_stacked_is_read_back_from_its_table() -> None:
     given_rows += [(name(60), given_rows[3][1], 90), (name(61), None, None), (name(62), ones(3), 10)]
     pictures = read_pictures([picture_table(given_rows)])
     table = pa.Table.from_batches(list(stack_batches(stack_pictures(pictures))))
-    before = before_of(table)
+    before = before_of(table.column)
     want = led(before.hashes, 31)
 
     assert [want.lead.tolist(), want.bits.tolist()] == [before.said.lead.tolist(), before.said.bits.tolist()]
@@ -204,7 +204,7 @@ def test_what_was_stacked_is_read_back_from_its_table() -> None:
         changed = table.to_pylist()
         changed[4][column] = value
         with pytest.raises(ValueError, match="stacks"):
-            before_of(pa.Table.from_pylist(changed, schema=table.schema))
+            before_of(pa.Table.from_pylist(changed, schema=table.schema).column)
 
 
 def test_pairs_out_of_order_are_refused() -> None:

@@ -11,7 +11,7 @@ highest PDQ quality (which measures the gradients of the picture, so its sharpne
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -129,11 +129,14 @@ def _ranks(pictures: Pictures, stack: Longs) -> Longs:
     return rank
 
 
-def before_of(table: Any) -> Before:
-    """Return what rows of `records.STACKS` (an Arrow table, whole) say of each distinct hash. Raise ValueError where they disagree."""
-    names, _ = fixed(table.column("sha256"), 32)
-    hashes, good = fixed(table.column("pdq"), 32)
-    stacks, _ = fixed(table.column("stack"), 32)
+def before_of(column: Callable[[str], Any]) -> Before:
+    """Return what rows of `records.STACKS` say of each distinct hash. Raise ValueError where they disagree.
+
+    `column` gives a whole Arrow column; each is asked for once and not held, so that of ten million rows no two are in memory as Arrow.
+    """
+    names = fixed(column("sha256"), 32)[0].copy()
+    hashes, good = (part.copy() for part in fixed(column("pdq"), 32))
+    stacks = fixed(column("stack"), 32)[0].copy()
     chosen = np.flatnonzero(good)
     sorted_names = strings(names)
     if bool((sorted_names[1:] <= sorted_names[:-1]).any()):
@@ -143,12 +146,13 @@ def before_of(table: Any) -> Before:
     leader[others] = np.minimum(np.searchsorted(sorted_names, strings(stacks[others])), max(0, len(names) - 1))
     if not np.array_equal(names[leader[others]], stacks[others]):
         raise ValueError("the stacks name a picture that is not there")
+    del stacks, sorted_names
     leader = leader[chosen]
     one, value = collapse(hashes[chosen])
     number = np.full(len(names), -1, np.int64)
     number[chosen] = value
     lead = number[leader[one]]
-    bits = np.asarray(table.column("distance").to_numpy())[chosen[one]].astype(np.int16)
+    bits = np.asarray(column("distance").to_numpy())[chosen[one]].astype(np.int16)
     if bool((lead < 0).any()) or bool((lead[lead] != lead).any()) or not np.array_equal(number[leader], lead[value]):
         raise ValueError("the stacks do not agree with the hashes of their pictures")
     return Before(hashes[chosen[one]], Led(lead, bits))

@@ -62,7 +62,8 @@ def write_stacks(stacks: Stacks, path: Path) -> Written:
 
 def read_before(path: Path) -> Before:
     """Return what a table of stacks says of each distinct hash. Raise ValueError where it contradicts itself."""
-    return before_of(pq.read_table(path, columns=["sha256", "stack", "distance", "pdq"]))
+    with pq.ParquetFile(path) as file:
+        return before_of(lambda name: file.read(columns=[name]).column(name))
 
 
 def _before(case: Case, path: Path, distance: int) -> Before | None:
