@@ -135,7 +135,8 @@ def before_of(column: Callable[[str], Any]) -> Before:
     `column` gives a whole Arrow column; each is asked for once and not held, so that of ten million rows no two are in memory as Arrow.
     """
     names = fixed(column("sha256"), 32)[0].copy()
-    hashes, good = (part.copy() for part in fixed(column("pdq"), 32))
+    hashes, good = fixed(column("pdq"), 32)
+    hashes = hashes.copy()
     stacks = fixed(column("stack"), 32)[0].copy()
     chosen = np.flatnonzero(good)
     sorted_names = strings(names)
