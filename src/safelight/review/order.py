@@ -64,7 +64,7 @@ class Ranking:
             words.append(NEAR_WORDS[near])
         folder = int(t.folder[t.first[row]])
         if t.folder_hits[folder]:
-            words.append(f"{t.folder_hits[folder]:,} of {t.folder_total[folder]:,} in this folder known illegal")
+            words.append(f"folder: {t.folder_hits[folder]:,} of {t.folder_total[folder]:,} illegal")  # short: it stands below a tile
         if t.from_camera[row]:
             words.append(f"camera original ({t.camera.name(row)})")
         if t.made_by_people[row]:
