@@ -19,7 +19,7 @@ from safelight.errors import OutOfResources, Refused
 from safelight.executors import Executor, ShardFailed, choose
 from safelight.extract.listing import list_exhibit
 from safelight.extract.shard import ShardDone, ShardJob, in_working_order
-from safelight.facts import compact
+from safelight.facts import compact, memory
 from safelight.facts.layout import EXTRACT_STEPS, LIST_STEP, Layout
 from safelight.ledger import versions
 
@@ -49,6 +49,7 @@ class Progress(Protocol):
 
 def run(case: Case, settings: Settings, progress: Progress) -> None:
     """Bring the case to its end: everything listed, extracted, matched, stacked. Raise a `Stop` where that cannot be."""
+    memory.be_frugal()
     with case.run_lock():
         for made_here in MADE_HERE:  # not the whole case: other commands write the head of the ledger, exhibits and exports meanwhile
             sweep(case.folder / made_here)
@@ -61,16 +62,18 @@ def run(case: Case, settings: Settings, progress: Progress) -> None:
                     executor.prepare(settings.only, settings.walls)
                 for exhibit in waiting:
                     list_step(case, exhibit, settings, ledger, progress)
+                memory.release()
                 for exhibit in waiting:
                     extract_step(case, exhibit, settings, executor, ledger, progress)
                     compact_step(case, exhibit, settings, ledger, progress)
+                    memory.release()
                     if settings.features:
                         features_step(case, exhibit, settings, executor, ledger, progress)
                 worked |= {e.key for e in waiting}
-        match_step(case, settings, progress)
-        stack_step(case, settings, progress)
-        alike_step(case, progress)
-        table_step(case, settings, progress)
+        for step in (match_step, stack_step, alike_step, table_step):
+            memory.release()  # what comes next has its own needs
+            step(case, settings, progress)
+        memory.release()
         case.ledger.append("run-end", command=settings.command)
 
 
@@ -178,7 +181,7 @@ def features_step(case: Case, exhibit: Exhibit, settings: Settings, executor: Ex
     compact.drop_shards(layout, exhibit.key, "features")
 
 
-def alike_step(case: Case, progress: Progress) -> None:
+def alike_step(case: Case, settings: Settings, progress: Progress) -> None:
     """Features and panels → alike: pairs of pictures that share a part, each with its evidence. Ranks below the stacks."""
     from safelight.alike.step import alike_case
 

@@ -48,7 +48,6 @@ def compact(case: Case, exhibit: str, only: str) -> dict[str, list[Any]]:
                 parts.add(rows)
             files |= parts.close()
         made.files = files
-    pa.default_memory_pool().release_unused()  # what comes next has its own needs
     return files
 
 

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from safelight.case import Case
 from safelight.durable import TEMPORARY
 from safelight.facts.layout import EXTRACTED, SECOND, Layout
+from safelight.facts.memory import THREADS
 from safelight.facts.sorting import distinct_in_order
 from safelight.records import TABLES, schema
 
@@ -25,8 +26,6 @@ MEMORY = "160MB"
 
 QUERY_MEMORY = "1GB"
 """What a question of a person may use; more is spilled beside the case."""
-
-THREADS = 2
 
 
 def connect(case: Path, memory: str = MEMORY) -> duckdb.DuckDBPyConnection:
