@@ -12,6 +12,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -121,11 +122,25 @@ def behind_walls(code: str, as_nobody: bool) -> tuple[int, str]:
     try:
         line = walls.command(["-c", code], fd)
         if as_nobody:
-            line = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--", *line]
+            line = as_ordinary_user(line)
         done = subprocess.run(line, pass_fds=[fd], capture_output=True, timeout=60, stdin=subprocess.DEVNULL)
     finally:
         os.close(fd)
     return done.returncode, (done.stdout + done.stderr).decode(errors="replace")
+
+
+SHOWN = {sys.base_prefix: "/mnt/python", sysconfig.get_paths()["platlib"]: "/mnt/site", str(Path(walls.__file__).parents[1]): "/mnt/source"}
+"""What the walls show of this Python and this project, and where everybody can reach it: either may lie in a closed home folder."""
+
+MOUNT = """mount -t tmpfs none /mnt && for pair in "$1=/mnt/python" "$2=/mnt/site" "$3=/mnt/source"; do
+mkdir "${pair#*=}" && mount --rbind "${pair%=*}" "${pair#*=}" || exit 1; done; shift 3; exec "$@" """
+
+
+def as_ordinary_user(line: list[str]) -> list[str]:
+    """Return a command line that root starts and nobody runs, in mounts of its own where Python and project can be reached."""
+    become = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
+    moved = [SHOWN.get(word, word) if before == "--ro-bind" else word for before, word in zip(["", *line], line, strict=False)]
+    return ["unshare", "--mount", "--propagation", "private", "sh", "-c", MOUNT, "sh", *SHOWN, *become, *moved]
 
 
 def indented(attempt: str) -> str:
@@ -139,17 +154,10 @@ def as_nobody(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
         return False
     if os.geteuid() != 0:
         pytest.skip("the tests run as an ordinary user already")
-    if not reachable(Path(sys.base_prefix)) or not reachable(Path(__file__)):
-        pytest.skip("nobody cannot reach this Python or the project: it lies in a closed home folder")
     if not namespaces_allowed():
         pytest.skip("this kernel gives ordinary users no user namespaces")
     monkeypatch.setattr(os, "geteuid", lambda: 65534)
     return True
-
-
-def reachable(path: Path) -> bool:
-    """Whether everybody may go through all folders to a path."""
-    return all(folder.stat().st_mode & 1 for folder in path.resolve().parents)
 
 
 @functools.cache
