@@ -27,6 +27,10 @@ class ExecutorKit:
         """Return the processes that do the work, children of this one."""
         return []
 
+    def at_work(self, executor: Executor, process: psutil.Process) -> bool:
+        """Say whether a victim is in the middle of a job: it has a sandbox below it."""
+        return any("sandbox.child" in " ".join(c.cmdline()) for c in alive_children(process))
+
     @pytest.fixture(scope="class")
     @classmethod
     def case(cls, tmp_path_factory: pytest.TempPathFactory) -> Command:
@@ -61,7 +65,7 @@ class ExecutorKit:
         def kill_one() -> None:
             while not stop.is_set() and not killed:
                 for process in self.victims():
-                    if any("sandbox.child" in " ".join(c.cmdline()) for c in alive_children(process)):
+                    if self.at_work(executor, process):
                         process.kill()
                         killed.append(process.pid)
                         return

@@ -11,6 +11,7 @@ import pytest
 from kits.executor_kit import ExecutorKit, own_children
 from safelight.executors import Executor
 from safelight.executors.local import Inline, LocalPool
+from safelight.sandbox import template
 
 
 class TestInline(ExecutorKit):
@@ -36,6 +37,13 @@ class TestLocalPool(ExecutorKit):
 
     def victims(self) -> list[psutil.Process]:
         return own_children("safelight.executors.child")
+
+    def at_work(self, executor: Executor, process: psutil.Process) -> bool:
+        """Prepared children take their sandboxes from a template beside them: there it is the job that tells, once it has written."""
+        if template.shared("full", True) is None:
+            return super().at_work(executor, process)
+        assert isinstance(executor, LocalPool)
+        return process.io_counters().write_chars > 0 and any(c.process.pid == process.pid and c.job for c in executor._children)
 
 
 class TestDask(ExecutorKit):
