@@ -68,6 +68,8 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--keep", type=Path, help="Folder for the cases (default: a temporary one, removed).")
     asked = parser.parse_args()
+    if any(not 0 < share < 1 for share in asked.unknown):
+        parser.error("--unknown: shares between 0 and 1, such as 0.15")
     folder = asked.keep or Path(tempfile.mkdtemp(prefix="review-"))
     folder.mkdir(exist_ok=True)
     os.environ.setdefault("SAFELIGHT_USER", "bench")
