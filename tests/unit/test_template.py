@@ -79,6 +79,18 @@ def test_a_template_that_is_killed_takes_its_workers_along_and_is_not_needed(sha
         assert list(next_one.ask(protocol.Segments([]))) == []
 
 
+def test_a_worker_with_a_template_of_its_own_dies_as_any_other() -> None:
+    """Its death is told as one, and closing what has ended is harmless, however often."""
+    worker = Sandbox("digests")
+    assert worker._own is not None
+    worker._lifeline.shutdown(socket.SHUT_WR)
+    with pytest.raises(WorkerDied) as died:
+        list(worker.ask(protocol.Segments([])))
+    assert died.value.kind == "crashed"
+    worker.close()
+    worker.close()
+
+
 def test_a_shared_template_of_everything_serves_who_wants_digests() -> None:
     """The listing needs less than the extraction, and takes its worker from the same template; not the other way round."""
     source = template.Source(socket.socket())

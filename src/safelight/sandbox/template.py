@@ -58,7 +58,7 @@ class Template(Source):
         super().__init__(ours)
 
     def close(self) -> tuple[int, str]:
-        """End the template and its workers; return its exit code (minus a signal) and what it said."""
+        """End the template and its workers; return its exit code (minus a signal) and what it said. A second call says nothing more."""
         self.control.close()
         try:
             self._process.wait(timeout=GRACE_S)
@@ -66,6 +66,8 @@ class Template(Source):
             self._process.kill()
             self._process.wait()
         assert self._process.stderr is not None
+        if self._process.stderr.closed:
+            return self._process.returncode, ""
         with self._process.stderr as stderr:
             return self._process.returncode, stderr.read().decode(errors="replace").strip()[-800:]
 
