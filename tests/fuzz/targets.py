@@ -54,6 +54,25 @@ def with_exif() -> bytes:
     return picture("JPEG", exif=exif)
 
 
+PLAIN = ("TGA", "PCX", "PPM", "QOI", "SGI", "DDS", "ICNS", "DIB")
+
+
+def photoshop() -> bytes:
+    """A flat Photoshop file with a thumbnail among its resources."""
+    body = bytes(28) + picture("JPEG")
+    resources = b"8BIM" + struct.pack(">HHI", 1036, 0, len(body)) + body + bytes(len(body) & 1)
+    head = struct.pack(">4sH6xHIIHH", b"8BPS", 1, 3, 48, 64, 8, 3)
+    return head + struct.pack(">II", 0, len(resources)) + resources + struct.pack(">IH", 0, 0) + bytes(3 * 48 * 64)
+
+
+def plain_picture(data: bytes) -> Any:
+    """Each reader of `plain.py` by the magic of the seed it came from: all of them get the bytes."""
+    from safelight.extract.pictures import extract_picture
+    from safelight.extract.pictures.plain import PLAIN as readers
+
+    return [extract_picture(data, media_type) for media_type in readers]
+
+
 def parcel() -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as z:
@@ -179,6 +198,7 @@ TARGETS: dict[str, Target] = {
     "png": Target(lambda: [picture("PNG")], pictures("image/png")),
     "gif": Target(lambda: [picture("GIF")], pictures("image/gif")),
     "webp": Target(lambda: [picture("WEBP")], pictures("image/webp")),
+    "plain pictures": Target(lambda: [photoshop(), *(picture(form) for form in PLAIN)], plain_picture),
     "tiff": Target(lambda: [picture("TIFF"), picture("TIFF", compression="tiff_lzw")], pictures("image/tiff")),
     "bmp": Target(lambda: [picture("BMP")], pictures("image/bmp")),
     "heif": Target(lambda: [HEIC_SAMPLE], pictures("image/heic")),

@@ -223,6 +223,11 @@ def _by_signature(head: bytes, size: int, tail: bytes) -> str | None:
 
 
 def _is_text(head: bytes) -> bool:
+    """Whether few bytes are controls, in the whole head and in its first bytes: a binary header may stand before values that look like text."""
+    return _few_controls(head) and _few_controls(head[:512])
+
+
+def _few_controls(head: bytes) -> bool:
     control = sum(head.count(bytes([c])) for c in range(32) if c not in (9, 10, 12, 13, 27))
     return control * 20 <= len(head) and (b"\x00" not in head or head.count(b"\x00") * 20 <= len(head))
 

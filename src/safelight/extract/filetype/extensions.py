@@ -13,7 +13,8 @@ FAMILIES: tuple[tuple[str, str], ...] = (
     ("png apng", "image/png"),
     ("gif", "image/gif"),
     ("webp", "image/webp"),
-    ("bmp dib", "image/bmp"),
+    ("bmp dib", "image/bmp image/x-ms-bmp"),
+    ("psd psb", "image/vnd.adobe.photoshop"),
     (
         "tif tiff dng nef cr2 arw pef srw",
         "image/tiff image/x-adobe-dng image/x-nikon-nef image/x-canon-cr2 image/x-sony-arw image/x-pentax-pef",

@@ -16,6 +16,7 @@ from safelight.extract.pictures.exif import MAX_TAGS, Found, read_exif
 from safelight.extract.pictures.jpeg import JpegLayout, decode_jpeg, read_jpeg
 from safelight.extract.pictures.layouts import MAX_FRAMES, READERS, Layout
 from safelight.extract.pictures.pdq import Hashes
+from safelight.extract.pictures.plain import PLAIN
 from safelight.extract.pictures.raws import RAW_TYPES, read_raw, read_tiff
 from safelight.extract.pictures.renditions import Renditions, make
 from safelight.extract.pictures.svg import refuse_svg
@@ -56,8 +57,8 @@ def read_layout(view: memoryview, media_type: str) -> tuple[Layout, Found | None
     """Read the structure of a file of any picture type, with the EXIF that the structure itself is made of (TIFF, raw)."""
     if media_type == "image/jpeg":
         return read_jpeg(view), None
-    if media_type in READERS:
-        return READERS[media_type](view), None
+    if reader := READERS.get(media_type) or PLAIN.get(media_type):
+        return reader(view), None
     if media_type in BOXED:
         layout = BOXED[media_type](view)
         layout.frames = boxes.count_samples(view)
@@ -86,7 +87,7 @@ def _decode(view: memoryview, media_type: str, layout: Layout) -> Decoded | None
             layout.damage("corrupt", f"size of {layout.width} x {layout.height} pixels")
         return None
     reason = over_pixels(layout.width, layout.height)
-    if reason is None and isinstance(layout, JpegLayout):
+    if reason is None and isinstance(layout, JpegLayout) and not layout.rare:
         decoded = decode_jpeg(view, layout)  # holds no plane of the whole picture: only pixels and coefficients are limited
         if decoded is not None:
             return decoded
@@ -95,7 +96,7 @@ def _decode(view: memoryview, media_type: str, layout: Layout) -> Decoded | None
         layout.damage("limit.pixels", reason)
         return None
     decoded = decoders.decode(view, media_type, layout)
-    if decoded is None and media_type == "image/tiff" and layout.previews:
+    if decoded is None and media_type in ("image/tiff", "image/vnd.adobe.photoshop") and layout.previews:
         decoded = _decode_preview(view, layout)
     return decoded
 

@@ -36,6 +36,7 @@ PIXEL_BYTES = {
     "image/x-jp2-codestream": 20,
     "image/jxl": 20,
     "image/jpeg": 8,
+    "image/vnd.adobe.photoshop": 10,
 }
 """Bytes of memory per pixel while decoding a colour picture, copies inside the library included (see bench and docs)."""
 GREY_BYTES = {"image/png": 2, "image/tiff": 4, "image/bmp": 2, "image/jp2": 12, "image/x-jp2-codestream": 12}

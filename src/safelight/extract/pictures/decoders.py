@@ -21,6 +21,7 @@ from safelight.extract.pictures.pdq import Hashes
 from safelight.extract.pictures.renditions import SIDE
 
 if TYPE_CHECKING:
+    import numpy as np
     from PIL import Image
 
 FORMATS = {
@@ -34,6 +35,18 @@ FORMATS = {
     "image/jp2": ("JPEG2000",),
     "image/x-jp2-codestream": ("JPEG2000",),
     "image/vnd.microsoft.icon": ("ICO",),
+    "image/vnd.adobe.photoshop": ("PSD",),
+    "image/x-tga": ("TGA",),
+    "image/x-pcx": ("PCX",),
+    "image/x-portable-pixmap": ("PPM",),
+    "image/x-portable-greymap": ("PPM",),
+    "image/x-portable-bitmap": ("PPM",),
+    "image/x-qoi": ("QOI",),
+    "image/x-sgi": ("SGI",),
+    "image/vnd.ms-dds": ("DDS",),
+    "image/x-sun-raster": ("SUN",),
+    "image/x-icns": ("ICNS",),
+    "image/x-ms-bmp": ("DIB",),
 }
 HEIF = ("image/heic", "image/heif", "image/heic-sequence", "image/heif-sequence")
 SECOND = {  # not AVIF: avif_decode of imagecodecs 2026.3.6 ends the process on damaged sequences (found by fuzzing)
@@ -46,6 +59,8 @@ SECOND = {  # not AVIF: avif_decode of imagecodecs 2026.3.6 ends the process on 
     "image/x-jp2-codestream": "jpeg2k_decode",
     "image/jxl": "jpegxl_decode",
 }
+READ_ONLY = ("PSD", "SUN")
+"""Formats that Pillow does not write; their readers need nothing that the others do not load."""
 BAND_PIXELS = 1 << 20
 
 
@@ -87,7 +102,8 @@ def decode(data: bytes | memoryview, media_type: str, layout: Layout, take: Take
     # arrays of four channels do not say whether they are CMYK, and a size that no header gave cannot be budgeted
     # and of damaged files Pillow's partial decode keeps what is there
     if media_type in SECOND and layout.width > 0 and not layout.problems and not (layout.mode == "CMYK" and media_type == "image/jpeg"):
-        attempts.append(("imagecodecs", lambda: _second(data, SECOND[media_type], layout.mode, use)))
+        second = getattr(layout, "rare", "") or SECOND[media_type]
+        attempts.append(("imagecodecs", lambda: _second(data, second, layout, use)))
     if not attempts:
         layout.damage("unsupported", f"no decoder for {media_type}")
         return None
@@ -122,8 +138,8 @@ def _kind(reasons: list[str], layout: Layout, media_type: str) -> str:
         return "limit.pixels"
     if any(k == "truncated" for k, _ in layout.problems) or "truncated" in text or "end of file" in text:
         return "truncated"
-    if not layout.damaged and media_type == "image/avif" and "cannot identify" in text:
-        return "unsupported"  # the boxes are sound, the coding is one the libraries do not know
+    if not layout.damaged and media_type in ("image/avif", "image/vnd.adobe.photoshop") and "cannot identify" in text:
+        return "unsupported"  # the outside is sound, the coding is one the libraries do not know
     if "unsupported" in text or "not supported" in text or "not implemented" in text:
         return "unsupported"
     return "corrupt"
@@ -143,7 +159,18 @@ def _pillow(data: bytes | memoryview, media_type: str, partial: bool, take: Take
         if side:
             image.draft("L", (side, side))  # JPEG only: grey, and scaled in the frequency domain
         image.load()
-        return take(image, "Pillow")
+        return take(_unsigned(image), "Pillow")
+
+
+def _unsigned(image: Image.Image) -> Image.Image:
+    """Bring unsigned TIFF samples of 32 bits, which Pillow takes for signed ones, to their high byte."""
+    import numpy as np
+    from PIL import Image
+
+    tags = getattr(image, "tag_v2", {})
+    if image.mode != "I" or tags.get(258) != (32,) or tags.get(339, (1,)) not in ((1,), 1):
+        return image
+    return Image.fromarray((np.asarray(image).view(np.uint32) >> 24).astype(np.uint8))
 
 
 def _heif(data: bytes | memoryview, take: Take) -> Decoded:
@@ -158,18 +185,15 @@ def _heif(data: bytes | memoryview, take: Take) -> Decoded:
     return take(primary.to_pillow(), "pi-heif")
 
 
-def _second(data: bytes | memoryview, name: str, mode: str, take: Take) -> Decoded:
+def _second(data: bytes | memoryview, name: str, layout: Layout, take: Take) -> Decoded:
     """Decode the first page by imagecodecs; arrays of any shape are brought to L, RGB or RGBA of 8 bits."""
-    import imagecodecs
     import numpy as np
     from PIL import Image
 
     options: dict[str, Any] = {"numthreads": 1} if name in ("jpegxl_decode", "jpeg2k_decode") else {}
     if name in ("tiff_decode", "gif_decode", "webp_decode", "jpegxl_decode"):
         options["index"] = 0
-    if name == "tiff_decode":
-        options["asrgb"] = mode not in ("I;16", "F")  # else palettes, CMYK and YCbCr would be taken for colours
-    array = np.asarray(getattr(imagecodecs, name)(bytes(data), **options))
+    array = _tiff_array(bytes(data), layout.mode, options) if name == "tiff_decode" else _array(name, bytes(data), options)
     while array.ndim > 3 or (array.ndim == 3 and array.shape[2] > 4):
         array = array[0]
     if array.size == 0 or array.ndim < 2:
@@ -177,10 +201,30 @@ def _second(data: bytes | memoryview, name: str, mode: str, take: Take) -> Decod
     if array.dtype.kind == "f":
         array = (np.clip(np.nan_to_num(array), 0, 1) * 255 + 0.5).astype(np.uint8)
     elif array.dtype != np.uint8:
-        array = (array >> (8 * array.dtype.itemsize - 8)).astype(np.uint8)
+        array = (array >> max(0, (layout.bits or 8 * array.dtype.itemsize) - 8)).astype(np.uint8)
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]
     return take(Image.fromarray(np.ascontiguousarray(array)), "imagecodecs")
+
+
+def _array(name: str, data: bytes, options: dict[str, Any]) -> np.ndarray[Any, Any]:
+    import imagecodecs
+    import numpy as np
+
+    return np.asarray(getattr(imagecodecs, name)(data, **options))
+
+
+def _tiff_array(data: bytes, mode: str, options: dict[str, Any]) -> np.ndarray[Any, Any]:
+    """Decode a page as it is stored, then as RGB where its values are not colours (palettes, CMYK, YCbCr).
+
+    The way to RGB tells no error of a strip: it leaves black, a whole picture of it where the compression is unknown. So the stored
+    samples come first, and their error counts. Floats and 32 bits have no way to RGB and are taken as stored.
+    """
+    stored = _array("tiff_decode", data, {**options, "asrgb": False})
+    if mode in ("I;16", "F") or stored.dtype.kind == "f" or stored.dtype.itemsize > 2:
+        planes_first = stored.ndim == 3 and stored.shape[0] in (3, 4) and stored.shape[2] > 4
+        return stored.transpose(1, 2, 0) if planes_first else stored
+    return _array("tiff_decode", data, {**options, "asrgb": True})
 
 
 def measure(image: Image.Image, decoder: str) -> Decoded:
@@ -290,10 +334,12 @@ def warm_up() -> None:
     grey = np.full((16, 16, 3), 128, np.uint8)
     picture = Image.fromarray(grey)
     for media_type, names in FORMATS.items():
+        if names[0] in READ_ONLY:
+            continue
         out = io.BytesIO()
         picture.save(out, names[0])
         decode(out.getvalue(), media_type, Layout())
-    for name in sorted(set(SECOND.values())):
+    for name in sorted({*SECOND.values(), "jpegls_decode"}):
         coded = getattr(imagecodecs, name.replace("_decode", "_encode"))(grey)
         getattr(imagecodecs, name)(coded)
     decode(HEIC_SAMPLE, "image/heic", Layout())

@@ -32,10 +32,11 @@ EXIF, XMP, XMP_MORE = b"Exif\x00\x00", b"http://ns.adobe.com/xap/1.0/\x00", b"ht
 
 @dataclass
 class JpegLayout(Layout):
-    """Layout of a JPEG: where the first scan begins, its components."""
+    """Layout of a JPEG: where the first scan begins, its components, and whether its process is one that only the second reader knows."""
 
     scan: int = -1
     components: int = 0
+    rare: str = ""
 
 
 def read_jpeg(data: memoryview) -> JpegLayout:
@@ -60,8 +61,8 @@ def read_jpeg(data: memoryview) -> JpegLayout:
         if marker == 0xDA:
             layout.scan = at
             break
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and len(body) >= 6:
-            layout.height, layout.width, layout.components = struct.unpack_from(">HHB", body, 1)
+        if ((0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)) or marker == 0xF7) and len(body) >= 6:
+            _frame(layout, marker, body)
         elif 0xE0 <= marker <= 0xEF or marker == 0xFE:
             total += length
             if total <= MAX_METADATA:
@@ -75,6 +76,13 @@ def read_jpeg(data: memoryview) -> JpegLayout:
         layout.xmp.append(b"".join(more[k] for k in sorted(more)))
     layout.mode = {1: "L", 3: "RGB", 4: "CMYK"}.get(layout.components, "")
     return layout
+
+
+def _frame(layout: JpegLayout, marker: int, body: memoryview) -> None:
+    """Take size and process of a frame header: lossless ones (C3; F7 is JPEG-LS, T.87) and other than 8 bits are rare."""
+    bits, layout.height, layout.width, layout.components = struct.unpack_from(">BHHB", body)
+    layout.rare = "jpegls_decode" if marker == 0xF7 else "jpeg_decode" if marker == 0xC3 or bits != 8 else ""
+    layout.bits = bits if layout.rare else 0
 
 
 def _application(

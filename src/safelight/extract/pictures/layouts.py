@@ -20,7 +20,8 @@ MAX_TEXT = 1 << 20
 
 @dataclass
 class Layout:
-    """What the structure of a file says. `end` is the offset behind the picture (None: unknown or the data are cut)."""
+    """What the structure of a file says. `end` is the offset behind the picture (None: unknown or the data are cut),
+    `bits` of a sample where a second reader must know them (0: whole bytes)."""
 
     width: int = 0
     height: int = 0
@@ -37,6 +38,7 @@ class Layout:
     damaged: bool = False
     refused: bool = False
     clean: bytes | None = None
+    bits: int = 0
 
     def problem(self, kind: str, reason: str) -> None:
         if len(self.problems) < 50 and (kind, reason) not in self.problems:
