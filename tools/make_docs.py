@@ -28,12 +28,13 @@ WHERE = {
     "items": "`facts/extract-1/EXHIBIT/tables/items-*.parquet`",
     "contents": "`facts/extract-1/EXHIBIT/tables/contents-*.parquet`",
     "pictures": "`facts/extract-1/EXHIBIT/tables/pictures-*.parquet`",
-    "problems": "`facts/list-1/EXHIBIT/problems.parquet` and `facts/*/EXHIBIT/tables/problems-*.parquet` (extract-1, features-1)",
+    "problems": "`facts/list-1/EXHIBIT/problems.parquet` and `facts/*/EXHIBIT/tables/problems-*.parquet` (extract-1, features-1, descriptor-1-…)",
     "volumes": "`facts/list-1/EXHIBIT/volumes.parquet`",
     "matches": "`matches/SET-VERSION/matches.parquet`",
     "stacks": "`stacks/stack-1/stacks.parquet`",
     "features": "`facts/features-1/EXHIBIT/tables/features-*.parquet`",
     "panels": "`facts/features-1/EXHIBIT/tables/panels-*.parquet`",
+    "vectors": "`facts/descriptor-1-MODEL/EXHIBIT/tables/vectors-*.parquet`, MODEL: the first 16 digits of its SHA-256",
     "alike": "`alike/alike-1/alike.parquet`",
 }
 WHAT = {
@@ -46,6 +47,7 @@ WHAT = {
     "stacks": "One row a picture: the stack of pictures that look the same, and how far it is from the one that stands for it.",
     "features": "One row for each picture that had a second look (`run --features`) and has corners: see [alike](../methods/alike.md).",
     "panels": "One row for each rectangle inside a picture that holds a picture of its own.",
+    "vectors": "One row for each picture that a model of the agency described (`run --features --descriptor`): see [alike](../methods/alike.md).",
     "alike": "One row for each two pictures that share a part, and method. Ranks below matches and stacks; stacks do not change.",
 }
 TYPES = {

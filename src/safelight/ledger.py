@@ -220,4 +220,5 @@ LIBRARIES = [
     "python-magic",
     "msgspec",
     "ijson",
+    "onnxruntime",
 ]

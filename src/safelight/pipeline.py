@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
@@ -18,20 +19,24 @@ from safelight.durable import sweep
 from safelight.errors import OutOfResources, Refused
 from safelight.executors import Executor, ShardFailed, choose
 from safelight.extract.listing import list_exhibit
+from safelight.extract.models import NONE, examined, keep, require_runtime
 from safelight.extract.shard import ShardDone, ShardJob, in_working_order
 from safelight.facts import compact, memory
-from safelight.facts.layout import EXTRACT_STEPS, LIST_STEP, Layout
+from safelight.facts.layout import EXTRACT_STEPS, LIST_STEP, Layout, step_of
+from safelight.facts.models import Model, current
 from safelight.ledger import versions
 
-MADE_HERE = ("facts", "renditions", "matches", "stacks", "alike")
+MADE_HERE = ("facts", "renditions", "matches", "stacks", "alike", "models")
 """Folders that only a run writes to."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run is told. `only`: everything or digests. `features`: look at pictures a second time."""
+    """What a run is told. `only`: everything or digests. `features`: look at pictures a second time. `descriptor`: a model to state for the case, or
+    `none`; else that of the case holds."""
 
     only: str = "everything"
     features: bool = False
+    descriptor: str | None = None
     workers: int = 2
     cluster: str | None = None
     walls: bool = True
@@ -50,11 +55,14 @@ class Progress(Protocol):
 def run(case: Case, settings: Settings, progress: Progress) -> None:
     """Bring the case to its end: everything listed, extracted, matched, stacked. Raise a `Stop` where that cannot be."""
     memory.be_frugal()
+    stated = _stated(case, settings)
     with case.run_lock():
         for made_here in MADE_HERE:  # not the whole case: other commands write the head of the ledger, exhibits and exports meanwhile
             sweep(case.folder / made_here)
         ledger = _Past(case)
         case.ledger.append("run", command=settings.command, settings=msgspec.to_builtins(settings), versions=versions())
+        if settings.descriptor is not None:
+            keep(case, stated)
         worked: set[str] = set()
         with closing(choose(settings.workers, settings.cluster)) as executor:
             while waiting := [e for e in case.exhibits() if e.key not in worked]:  # what is added meanwhile comes next
@@ -68,13 +76,24 @@ def run(case: Case, settings: Settings, progress: Progress) -> None:
                     compact_step(case, exhibit, settings, ledger, progress)
                     memory.release()
                     if settings.features:
-                        features_step(case, exhibit, settings, executor, ledger, progress)
+                        look_step(case, exhibit, settings, "features", executor, ledger, progress)
+                        if (model := current(case)) is not None:
+                            look_step(case, exhibit, settings, model.step, executor, ledger, progress)
                 worked |= {e.key for e in waiting}
         for step in (match_step, stack_step, alike_step, table_step):
             memory.release()  # what comes next has its own needs
             step(case, settings, progress)
         memory.release()
         case.ledger.append("run-end", command=settings.command)
+
+
+def _stated(case: Case, settings: Settings) -> tuple[Model, bytes] | None:
+    """Return the model that is to be stated, examined before anything is written. Raise a `Stop` where a model cannot be had."""
+    if settings.descriptor not in (None, NONE):
+        return examined(Path(settings.descriptor), settings.walls)
+    if settings.features and settings.descriptor is None and current(case) is not None:
+        require_runtime()
+    return None
 
 
 def list_step(case: Case, exhibit: Exhibit, settings: Settings, past: _Past, progress: Progress) -> None:
@@ -158,27 +177,28 @@ def stack_step(case: Case, settings: Settings, progress: Progress) -> None:
         case.ledger.append("stack", **summary)
 
 
-def features_step(case: Case, exhibit: Exhibit, settings: Settings, executor: Executor, past: _Past, progress: Progress) -> None:
-    """Pictures of an exhibit → facts/features-1: local features and panels, by a second decode. A run may leave it for later."""
+def look_step(case: Case, exhibit: Exhibit, settings: Settings, only: str, executor: Executor, past: _Past, progress: Progress) -> None:
+    """Pictures of an exhibit, decoded once more → facts/features-1: local features and panels; facts/descriptor-1-…: the vectors of the
+    model of the case. A run may leave both for later."""
     from safelight.extract.second import wanted_items
 
-    layout, step = Layout(case.folder), EXTRACT_STEPS["features"]
-    if past.has("compact", exhibit.key, step) and layout.tables(exhibit.key, "features").is_dir():
-        compact.drop_shards(layout, exhibit.key, "features")
+    layout, step = Layout(case.folder), step_of(only)
+    if past.has("compact", exhibit.key, step) and layout.tables(exhibit.key, only).is_dir():
+        compact.drop_shards(layout, exhibit.key, only)
         return
     wanted = wanted_items(case, exhibit)
-    known = {n for n in wanted if past.has_shard(exhibit.key, step, n) and layout.shard(exhibit.key, "features", n).is_dir()}
+    known = {n for n in wanted if past.has_shard(exhibit.key, step, n) and layout.shard(exhibit.key, only, n).is_dir()}
     place = str(case.folder.resolve())
-    jobs = [ShardJob(place, exhibit.key, n, "features", settings.walls, rows) for n, rows in wanted.items() if n not in known]
-    progress.begin("features", exhibit.key, len(wanted))
+    jobs = [ShardJob(place, exhibit.key, n, only, settings.walls, rows) for n, rows in wanted.items() if n not in known]
+    progress.begin("features" if only == "features" else "descriptor", exhibit.key, len(wanted))
     progress.advance(len(known))
     for answer in _answers(jobs, executor):
         case.ledger.append("shard", exhibit=answer.exhibit, step=step, shard=answer.shard, files=answer.files, counts=answer.counts)
         progress.advance(1, answer.counts["bytes"])
-    (layout.extracted(exhibit.key, "features") / "shards").mkdir(parents=True, exist_ok=True)
-    files = compact.compact(case, exhibit.key, "features")
+    (layout.extracted(exhibit.key, only) / "shards").mkdir(parents=True, exist_ok=True)
+    files = compact.compact(case, exhibit.key, only)
     case.ledger.append("compact", exhibit=exhibit.key, step=step, files=files)
-    compact.drop_shards(layout, exhibit.key, "features")
+    compact.drop_shards(layout, exhibit.key, only)
 
 
 def alike_step(case: Case, settings: Settings, progress: Progress) -> None:

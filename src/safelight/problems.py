@@ -34,6 +34,7 @@ KINDS: dict[str, str] = {
     "unsafe-name": "A name that would leave its folder, or that differs between two places in the archive.",
     "link": "A link or device inside an archive: recorded, never followed or made.",
     "metadata": "Metadata (EXIF, XMP, ICC …) are damaged or refused; the picture was kept.",
+    "no-vector": "The descriptor model gave no usable numbers for this picture.",
     # limits: always by count, bytes or CPU seconds, never by wall clock, so that the same item fails everywhere alike
     "limit.pixels": "More pixels than the decoder budget.",
     "limit.bytes": "More bytes than the budget of the item or of the whole tree below it.",

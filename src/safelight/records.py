@@ -176,10 +176,22 @@ PANELS = (
     Column("pdq_transforms", "list<bin32>", "its eight turns and flips"),
 )
 
+VECTORS = (
+    Column("sha256", "bin32", "the content"),
+    Column("model", "bin32", "SHA-256 of the model that gave the vector"),
+    Column(
+        "vector", "bin", "numbers as IEEE half floats (LE), brought to length 1; the inner product of two is how alike the model finds them"
+    ),
+)
+
 ALIKE = (
     Column("a", "bin32", "one content"),
     Column("b", "bin32", "the other; a < b"),
-    Column("method", "text", "features: corners agree on one map; panel: PDQ of a rectangle in one of them"),
+    Column(
+        "method",
+        "text",
+        "features: corners agree on one map; descriptor: the same, brought together by the model alone; panel: PDQ of a rectangle in one",
+    ),
     Column("relation", "text", "see RELATIONS"),
     Column("mirrored", "bool", "whether one is the mirror image of the other"),
     Column("inliers", "i32", "corners that agree, apart from one another; null for a panel"),
@@ -212,6 +224,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "stacks": STACKS,
     "features": FEATURES,
     "panels": PANELS,
+    "vectors": VECTORS,
     "alike": ALIKE,
 }
 

@@ -16,7 +16,7 @@ from safelight.case import Case, Exhibit
 from safelight.decisions.check import check as check_decisions
 from safelight.durable import TEMPORARY, digest_file
 from safelight.evidence.folder import open_untouched
-from safelight.facts.layout import EXTRACT_STEPS, LIST_STEP, Layout
+from safelight.facts.layout import LIST_STEP, Layout, only_of
 from safelight.ledger import LedgerError
 
 TABLE = "table"
@@ -75,7 +75,6 @@ class _InFlight:
 def _ledger_files(case: Case) -> tuple[dict[Path, str], _InFlight]:
     """Return each file that the ledger says is there now, with its SHA-256, and what may stand between two entries."""
     layout = Layout(case.folder)
-    only_of = {step: only for only, step in EXTRACT_STEPS.items()}
     compacted: set[tuple[str, str]] = set()
     files: dict[Path, str] = {}
     shards: dict[tuple[str, str, int], dict[str, Any]] = {}
@@ -92,9 +91,12 @@ def _ledger_files(case: Case) -> tuple[dict[Path, str], _InFlight]:
                 shards[(e["exhibit"], e["step"], e["shard"])] = e["files"]
             case "compact":
                 compacted.add((e["exhibit"], e["step"]))
-                folder = layout.tables(e["exhibit"], only_of[e["step"]])
+                folder = layout.tables(e["exhibit"], only_of(e["step"]))
                 in_flight.end(folder)
                 files |= {folder / name: v[1] for name, v in e["files"].items()}
+            case "descriptor" if e["folder"]:  # kept for good: facts that were made with it name it
+                in_flight.end(case.folder / e["folder"])
+                files |= {case.folder / e["folder"] / name: v[1] for name, v in e["files"].items()}
             case "match" | "stack" | "alike":
                 gone = case.folder / e["folder"]
                 in_flight.end(gone)
@@ -109,7 +111,7 @@ def _ledger_files(case: Case) -> tuple[dict[Path, str], _InFlight]:
             if name.endswith(".pack"):
                 files[layout.pack(exhibit, number)] = v[1]
             elif (exhibit, step) not in compacted:
-                files[layout.shard(exhibit, only_of[step], number) / name] = v[1]
+                files[layout.shard(exhibit, only_of(step), number) / name] = v[1]
     return files, in_flight
 
 
@@ -135,7 +137,7 @@ def _facts(case: Case, depth: str, counts: dict[str, int]) -> Iterator[str]:
     for path, digest in sorted(table_files(case).items()):  # one that is missing is made again when somebody looks
         if depth != "quick" and path.is_file() and digest_file(path) != digest:
             yield f"changed: {path.relative_to(case.folder)}"
-    for root in ("facts", "renditions", "matches", "stacks", "alike"):
+    for root in ("facts", "renditions", "matches", "stacks", "alike", "models"):
         for path in sorted((case.folder / root).rglob("*")):
             if path.is_file() and path not in expected and not _unfinished(case, path) and not in_flight.may_be(path):
                 yield f"added: {path.relative_to(case.folder)}"

@@ -7,28 +7,25 @@ Nothing is read but stored facts; what has the same inputs is not done again.
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from safelight.alike import common, geometry, index
-from safelight.alike.features import POINT, Features
+from safelight.alike.gallery import Gallery
 from safelight.alike.panel_links import panel_links
 from safelight.case import Case
 from safelight.facts.derived import is_current
 from safelight.facts.layout import EXTRACT_STEPS
 from safelight.facts.making import making
+from safelight.facts.models import Model, current
 from safelight.facts.reader import Facts
 from safelight.facts.writer import TableWriter
-from safelight.records import FEATURES
 
 STEP = "alike-1"
 RULES = 2
 """Raised when the same features give other links: then cases are linked anew."""
-ROWS = 5_000
 
 Row = tuple[Any, ...]
 """One row of `records.ALIKE`, in the order of its columns."""
@@ -46,8 +43,9 @@ def alike_case(case: Case, progress: Any) -> dict[str, Any] | None:
     target.parent.mkdir(exist_ok=True)
     progress.begin("alike", "", None)
     facts = Facts(case)
-    with _Gallery(facts, case.folder) as gallery:
-        rows = [*_feature_links(gallery, progress), *panel_links(facts)]
+    with Gallery(facts, case.folder) as gallery:
+        proposed = _Proposed(gallery, facts, current(case))
+        rows = [*_feature_links(gallery, proposed, progress), *panel_links(facts)]
     rows.sort(key=lambda r: (r[0], r[1], r[2]))
     with making(case, target) as made:
         table = TableWriter(made.folder / "alike.parquet", "alike")
@@ -56,91 +54,66 @@ def alike_case(case: Case, progress: Any) -> dict[str, Any] | None:
         written = table.close()
         made.files = {"alike.parquet": [written.rows, written.sha256, written.logical]}
     counts = {"pictures": len(gallery.names), "links": len(rows), "frames": sum(r[3] == "frame" for r in rows)}
-    return {**counts, "candidates": gallery.candidates, "folder": f"alike/{STEP}", "files": made.files, "key": key}
+    return {**counts, "candidates": len(proposed.a), "folder": f"alike/{STEP}", "files": made.files, "key": key}
 
 
 def _inputs(case: Case) -> str:
     """Return the digests of all that is read here, in the ledger's words; empty where no exhibit had a second look."""
     last: dict[str, Any] = {}
+    described: dict[str, Any] = {}
+    model = current(case)
     for entry in case.ledger.entries():
         if entry["what"] == "compact" and entry["step"] == EXTRACT_STEPS["features"]:
             last[entry["exhibit"]] = entry["files"]
+        elif entry["what"] == "compact" and model is not None and entry["step"] == model.step:
+            described[entry["exhibit"]] = entry["files"]
         elif entry["what"] == "stack":
             last["stack"] = entry["key"]
-    return repr(sorted(last.items())) if len(last) > ("stack" in last) else ""
+    if len(last) <= ("stack" in last):
+        return ""
+    return repr(sorted(last.items())) + (f" {model.step} {model.threshold} {sorted(described.items())}" if model is not None else "")
 
 
-class _Gallery:
-    """The features of the case, one picture a stack, in ascending SHA-256; descriptors lie in a file, so memory holds 5 bytes a corner."""
-
-    def __init__(self, facts: Facts, folder: Path) -> None:
-        self.names: list[bytes] = []
-        self.sizes: list[tuple[int, int, int, int]] = []
-        self.candidates = 0
-        (folder / "work").mkdir(exist_ok=True)
-        self._file = tempfile.TemporaryFile(dir=folder / "work")  # noqa: SIM115  (closed by `__exit__`)
-        points, numbers, starts = [np.zeros(0, POINT)], [np.zeros(0, np.uint32)], [0]
-        for row in _chosen_features(facts):
-            own = np.frombuffer(row["points"], POINT)
-            numbers.append(np.full(len(own), len(self.names), np.uint32))
-            points.append(own)
-            starts.append(starts[-1] + len(own))
-            self._file.write(row["descriptors"])
-            self.names.append(bytes(row["sha256"]))
-            self.sizes.append((row["width"], row["height"], row["plane_width"], row["plane_height"]))
-        self._file.flush()
-        self.points, self.starts = np.concatenate(points), starts
-        shape = (starts[-1], 32)
-        self.descriptors = np.memmap(self._file, np.uint8, "r", shape=shape) if starts[-1] else np.zeros(shape, np.uint8)
-        self.corners = index.Corners(np.concatenate(numbers), self.points["turn"], self.descriptors)
-
-    def __enter__(self) -> _Gallery:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    def features(self, number: int) -> Features:
-        start, end = self.starts[number], self.starts[number + 1]
-        _, _, width, height = self.sizes[number]
-        return Features(width, height, self.points[start:end].tobytes(), self.descriptors[start:end].tobytes())
-
-
-def _chosen_features(facts: Facts) -> Iterator[dict[str, Any]]:
-    """Yield the features of one picture of each stack: the one with the most pixels, then the smallest SHA-256."""
-    query = """
-        select f.sha256 from features f left join stacks s using (sha256)
-        qualify row_number() over (partition by coalesce(s.stack, f.sha256) order by f.width * f.height desc, f.sha256) = 1
-    """
-    chosen = {bytes(row[0]) for row in facts.con.execute(query).fetchall()}
-    for table in facts.in_order("features", [c.name for c in FEATURES], ROWS):
-        yield from (row for row in table.to_pylist() if bytes(row["sha256"]) in chosen)
-
-
-def _feature_links(gallery: _Gallery, progress: Any) -> Iterator[Row]:
-    if not gallery.names:
-        return
-    links = list(common.verified(_candidates(gallery, progress), gallery.features))
+def _feature_links(gallery: Gallery, proposed: _Proposed, progress: Any) -> Iterator[Row]:
+    links = list(common.verified(proposed.pairs(progress), gallery.features))
     for a, b, found in common.judged(links, gallery.features):
-        yield _row(gallery, a, b, found)
+        yield _row(gallery, a, b, found, "descriptor" if proposed.by_model_alone(a, b) else "features")
 
 
-def _candidates(gallery: _Gallery, progress: Any) -> Iterator[tuple[int, int, bool]]:
-    first, second, flipped = index.candidates(gallery.corners)
-    gallery.candidates = len(first)
-    for candidate in zip(first.tolist(), second.tolist(), flipped.tolist(), strict=True):
-        progress.advance(1)
-        yield candidate
+class _Proposed:
+    """Which pictures geometry is to compare: those that the coarse index brings together, and those that the vectors of a model do."""
+
+    def __init__(self, gallery: Gallery, facts: Facts, model: Model | None) -> None:
+        a, b, mirrored = index.candidates(gallery.corners)
+        first, second = gallery.described(facts, model)
+        names = (first << 32) | second
+        self._alone = names[~np.isin(names, (a << 32) | b)]
+        first, second = self._alone >> 32, self._alone & ((1 << 32) - 1)
+        # a vector does not say whether one is the mirror image: both are tried
+        self.a, self.b = np.concatenate([a, first, first]), np.concatenate([b, second, second])
+        self.mirrored = np.concatenate([mirrored, np.zeros(len(first), bool), np.ones(len(first), bool)])
+        order = np.lexsort((self.mirrored, self.b, self.a))
+        self.a, self.b, self.mirrored = self.a[order], self.b[order], self.mirrored[order]
+
+    def pairs(self, progress: Any) -> Iterator[tuple[int, int, bool]]:
+        for candidate in zip(self.a.tolist(), self.b.tolist(), self.mirrored.tolist(), strict=True):
+            progress.advance(1)
+            yield candidate
+
+    def by_model_alone(self, a: int, b: int) -> bool:
+        name = (a << 32) | b
+        place = int(np.searchsorted(self._alone, name))
+        return place < len(self._alone) and int(self._alone[place]) == name
 
 
-def _row(gallery: _Gallery, a: int, b: int, s: geometry.Shared) -> Row:
+def _row(gallery: Gallery, a: int, b: int, s: geometry.Shared, method: str) -> Row:
     """Return a link with its evidence in pixels of the pictures."""
     (wa, ha, pa, qa), (wb, hb, pb, qb) = gallery.sizes[a], gallery.sizes[b]
     ax, ay, bx, by = wa / pa, ha / qa, wb / pb, hb / qb
     m = s.map
     scaled = (m[0] * bx / ax, m[1] * bx / ay, m[2] * bx, m[3] * by / ax, m[4] * by / ay, m[5] * by)
     return (
-        *(gallery.names[a], gallery.names[b], "features", s.relation, s.mirrored, s.inliers, s.seen, round(s.covered, 4), None),
+        *(gallery.names[a], gallery.names[b], method, s.relation, s.mirrored, s.inliers, s.seen, round(s.covered, 4), None),
         *(round(s.area_a, 4), round(s.area_b, 4), _box(s.box_a, ax, ay), _box(s.box_b, bx, by)),
         " ".join(f"{v:.6g}" for v in scaled),
     )

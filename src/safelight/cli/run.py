@@ -15,6 +15,11 @@ from safelight.cli.words import command_line, restored
 @click.option("--cluster", metavar="ADDRESS", help="Run on the Dask scheduler at this address, e.g. tcp://10.0.0.1:8786.")
 @click.option("--only", type=click.Choice(["everything", "digests"]), default="everything", help="digests: no types, pictures, archives.")
 @click.option("--features", is_flag=True, help="Look at each picture a second time: crops, turns, stickers, pictures inside pictures.")
+@click.option(
+    "--descriptor",
+    metavar="MODEL.onnx",
+    help="With --features: an image model of your own brings candidates too. Holds for this case until another one is named, or none.",
+)
 @click.option("--library", help="Folder of hash sets (default: $SAFELIGHT_LIBRARY, else the user's data folder).")
 @click.option("--distance", type=click.IntRange(0, 64), default=31, show_default=True, help="Largest PDQ distance of a match, in bits.")
 @click.option("--without-sandbox", is_flag=True, help="Parse evidence without the sandbox. Written to the ledger and the report.")
@@ -25,6 +30,7 @@ def command(
     cluster: str | None,
     only: str,
     features: bool,
+    descriptor: str | None,
     library: str | None,
     distance: int,
     without_sandbox: bool,
@@ -42,12 +48,15 @@ def command(
     opened = Case(case)
     if features and only == "digests":
         raise Usage("--features needs pictures: leave out --only digests. Nothing was changed.")
+    if descriptor is not None and not features:
+        raise Usage("--descriptor goes with --features: its candidates are verified corner by corner. Nothing was changed.")
     restored(opened)
     if not opened.exhibits():
         raise Usage(f"there is no evidence in {case} yet. Next: safelight add {case} EVIDENCE …")
     settings = pipeline.Settings(
         only=only,
         features=features,
+        descriptor=descriptor,
         workers=workers or os.cpu_count() or 1,
         cluster=cluster,
         walls=not without_sandbox,

@@ -127,6 +127,7 @@ def _print_alike(links: list[dict[str, Any]]) -> None:
             evidence = f"PDQ of a rectangle, {link['distance']} bits"
         else:
             evidence = f"{link['inliers']} of {link['seen']} corners agree, in {link['covered']:.0%} of the common part"
+            evidence += "; brought together by the model" if link["method"] == "descriptor" else ""
         how = link["relation"] + (", mirrored" if link["mirrored"] else "")
         rows.append((how, link["sha256"], evidence, f"{link['area']:.0%}", link["box"], link["box_other"]))
     table(("relation", "other", "evidence", "area", "here", "there"), rows)

@@ -17,9 +17,11 @@ import pyarrow.parquet as pq
 from safelight.case import Case, Exhibit
 from safelight.durable import folder_atomically, sync_file, sync_folder
 from safelight.extract.listing import open_folder, open_image
+from safelight.extract.models import give
 from safelight.extract.rows import Answers, InvalidAnswer, ShardTables
-from safelight.extract.second_rows import SecondTables
-from safelight.facts.layout import Layout
+from safelight.extract.second_rows import LookTables, SecondTables, VectorTables
+from safelight.facts.layout import DESCRIPTOR, Layout
+from safelight.facts.models import by_step
 from safelight.sandbox import limits, protocol
 from safelight.sandbox.parent import RequestFailed, Sandbox, WorkerDied
 
@@ -33,11 +35,12 @@ GIVE_UP = 40
 SHOWN_FIRST = 4
 """Shards that are worked on before the large ones."""
 
-Tables = ShardTables | SecondTables
+Tables = ShardTables | LookTables
 
 
 class ShardJob(msgspec.Struct, frozen=True):
-    """What a task is told: no more than names, so that any engine can carry it. `wanted`: ordinals, where not all rows are."""
+    """What a task is told: no more than names, so that any engine can carry it. `wanted`: ordinals, where not all rows are. `only`: as
+    `Settings`, or `features`, or the step of a descriptor model."""
 
     case: str
     exhibit: str
@@ -67,7 +70,7 @@ class ShardDone(msgspec.Struct, frozen=True):
 
 def profile_of(only: str) -> str:
     """Return the profile of the sandbox for what is to be extracted."""
-    return "digests" if only == "digests" else "full"
+    return "descriptor" if only.startswith(DESCRIPTOR) else "digests" if only == "digests" else "full"
 
 
 class Worker:
@@ -88,7 +91,10 @@ class Worker:
         """Return a worker that has the exhibit open; a used-up one is replaced."""
         if self._sandbox is not None and (self._kind != (only, walls) or self._items > limits.RECYCLE_ITEMS):
             self.drop()
+        fresh = self._sandbox is None
         sandbox = self.prepare(only, walls)
+        if fresh and only.startswith(DESCRIPTOR):
+            give(case, only, sandbox)
         place = f"{case.folder}\0{exhibit.key}"
         if exhibit.form == "image" and self._open != place:
             open_image(sandbox, exhibit)
@@ -131,7 +137,7 @@ def extract_shard(job: ShardJob) -> ShardDone:
     temporary_pack = pack.with_name(f".tmp-{pack.name}.{os.getpid()}")
     try:
         with folder_atomically(target) as folder:
-            tables = SecondTables(folder, exhibit) if job.only == "features" else ShardTables(folder, temporary_pack, exhibit, job.shard)
+            tables = _tables(case, exhibit, job, folder, temporary_pack)
             _extract(case, exhibit, job, rows, tables)
             files, counts = tables.close()
             if isinstance(tables, ShardTables) and temporary_pack.stat().st_size:
@@ -142,6 +148,13 @@ def extract_shard(job: ShardJob) -> ShardDone:
     finally:
         temporary_pack.unlink(missing_ok=True)
     return ShardDone(job.exhibit, job.shard, files, {**counts, "worker_cpu_ms": _worker.cpu_ms - before})
+
+
+def _tables(case: Case, exhibit: Exhibit, job: ShardJob, folder: Path, pack: Path) -> Tables:
+    """Return the tables that a job fills."""
+    if job.only.startswith(DESCRIPTOR):
+        return VectorTables(folder, exhibit, by_step(case, job.only))
+    return SecondTables(folder, exhibit) if job.only == "features" else ShardTables(folder, pack, exhibit, job.shard)
 
 
 def prepare_worker(only: str, walls: bool) -> None:
@@ -234,8 +247,9 @@ class _Runner:
         if not tasks:
             return
         try:
+            profile = profile_of(self.job.only)
             worker = _worker.get(self.case, self.exhibit, self.job.only, self.job.walls)
-            yield from worker.ask(protocol.Extract(tasks, self.job.only), descriptors)
+            yield from worker.ask(protocol.Extract(tasks, profile if profile == "descriptor" else self.job.only), descriptors)
         except (WorkerDied, RequestFailed) as e:
             _worker.drop()
             raise _Interrupted(e.kind, e.reason) from None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -21,6 +21,9 @@ from safelight.extract.filetype import FileType, detect, extension_mismatch
 from safelight.records import PictureResult
 from safelight.sandbox import limits
 from safelight.sandbox.protocol import Item, Late, Task
+
+if TYPE_CHECKING:
+    from safelight.extract.descriptor import Descriptor
 
 BLOCK = 1 << 18
 """Bytes read at a time."""
@@ -49,7 +52,7 @@ PROMISING = frozenset(
 
 def warm_up(profile: str) -> None:
     """Import what a profile needs."""
-    if profile == "full":
+    if profile in ("full", "descriptor"):
         from safelight.extract import archives, filetype, pictures, structure
         from safelight.extract.pictures import second
 
@@ -58,6 +61,10 @@ def warm_up(profile: str) -> None:
         pictures.warm_up()
         structure.warm_up()
         second.warm_up()
+    if profile == "descriptor":
+        from safelight.extract import descriptor
+
+        descriptor.warm_up()
 
 
 def entry_steps(steps: Sequence[Step]) -> list[Step]:
@@ -83,8 +90,8 @@ class _Pending(msgspec.Struct):
     source: ByteSource
 
 
-def extract(task: Task, open_source: Callable[[], ByteSource], only: str) -> Iterator[Item | Late]:
-    """Yield the item of a task and then its members. Never raises for what evidence causes."""
+def extract(task: Task, open_source: Callable[[], ByteSource], only: str, descriptor: Descriptor | None = None) -> Iterator[Item | Late]:
+    """Yield the item of a task and then its members. Never raises for what evidence causes. `descriptor`: the model, where it is asked."""
     item = Item(task.ordinal)
     try:
         source = open_source()
@@ -100,7 +107,7 @@ def extract(task: Task, open_source: Callable[[], ByteSource], only: str) -> Ite
         return
     _describe(item, held, task.path)
     careful = 0 in task.careful
-    look = _second_look if only == "features" else _first_look
+    look = _second_look if only == "features" else _described(descriptor) if only == "descriptor" else _first_look
     embedded = [] if careful else look(item, held, source)
     item.whole = careful or not (embedded or _is_archive(held))
     yield item
@@ -227,6 +234,28 @@ def _second_look(item: Item, held: _Held, source: ByteSource | None) -> list[Any
         except MemoryError:
             item.problems.append(("limit.memory", "the second look at the picture needs more memory than a worker may have"))
     return []
+
+
+def _described(descriptor: Descriptor | None) -> Look:
+    """Return the look that takes the vector of a picture; its problems were said at the first look, but for those of the model."""
+    if descriptor is None:
+        raise ValueError("no model was given")
+
+    def look(item: Item, held: _Held, source: ByteSource | None) -> list[Any]:
+        item.problems = []
+        if held.filetype.kind == "image" and held.data is not None:
+            from safelight.extract.pictures.luma import read_colour
+
+            try:
+                picture = read_colour(held.data, held.filetype.media_type, 2 * max(descriptor.width, descriptor.height))
+                item.vector = descriptor.vector(picture) if picture is not None else b""
+            except MemoryError:
+                item.problems.append(("limit.memory", "the model needs more memory for the picture than a worker may have"))
+            except Unreadable as e:
+                item.problems.append((e.kind, e.reason))
+        return []
+
+    return look
 
 
 def _picture(item: Item, held: _Held) -> list[Any]:

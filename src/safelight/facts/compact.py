@@ -15,14 +15,14 @@ import pyarrow.parquet as pq
 
 from safelight.case import Case
 from safelight.durable import sweep
-from safelight.facts.layout import Layout
+from safelight.facts.layout import DESCRIPTOR, Layout
 from safelight.facts.making import making
 from safelight.facts.sorting import distinct_in_order
 from safelight.facts.writer import TableWriter
 
 ROWS_PER_FILE = 1_000_000
-ORDERED = {"features": ("problems",)}
-DISTINCT = {"features": ("features", "panels")}
+ORDERED = {"features": ("problems",), DESCRIPTOR: ("problems",)}
+DISTINCT = {"features": ("features", "panels"), DESCRIPTOR: ("vectors",)}
 """Tables by what was extracted; else items and problems keep their order, contents and pictures are one row each."""
 
 KEYS = {"panels": ("sha256", "number")}
@@ -31,18 +31,18 @@ KEYS = {"panels": ("sha256", "number")}
 
 def compact(case: Case, exhibit: str, only: str) -> dict[str, list[Any]]:
     """Write the tables of an exhibit from its shards and return rows and digests by file name. The shards stay."""
-    layout = Layout(case.folder)
+    layout, kind = Layout(case.folder), DESCRIPTOR if only.startswith(DESCRIPTOR) else only
     sweep(layout.extracted(exhibit, only))  # what a worker that was killed on the way left: another has made that shard
     shards = sorted((layout.extracted(exhibit, only) / "shards").iterdir())
     files: dict[str, list[Any]] = {}
     with making(case, layout.tables(exhibit, only)) as made:
         folder = made.folder
-        for table in ORDERED.get(only, ("items", "problems")):
+        for table in ORDERED.get(kind, ("items", "problems")):
             parts = _Parts(folder, table)
             for shard in shards:
                 parts.add(pq.ParquetFile(shard / f"{table}.parquet").read())
             files |= parts.close()
-        for table in DISTINCT.get(only, ("contents", "pictures")):
+        for table in DISTINCT.get(kind, ("contents", "pictures")):
             parts = _Parts(folder, table)
             for rows in distinct_in_order((s / f"{table}.parquet" for s in shards), KEYS.get(table, ("sha256",)), folder / "sorting"):
                 parts.add(rows)

@@ -6,7 +6,7 @@
     renditions/EXHIBIT/000000.pack             the small pictures of one shard, one behind the other
 
 A folder is complete or absent. `digests-1` stands beside `extract-1` for a run that was told to digest only,
-`features-1` for a second look at the pictures.
+`features-1` for a second look at the pictures, `descriptor-1-…` for the vectors of one model (the first 16 digits of its SHA-256).
 """
 
 from __future__ import annotations
@@ -18,6 +18,19 @@ EXTRACT_STEPS = {"everything": "extract-1", "digests": "digests-1", "features": 
 EXTRACTED = ("items", "contents", "pictures", "problems")
 SECOND = ("features", "panels", "problems")
 """Tables of the second look at the pictures (`features-1`)."""
+DESCRIPTOR = "descriptor-1-"
+"""How the step of a model begins: another model is another step, so that vectors of two never mix."""
+DESCRIBED = ("vectors", "problems")
+
+
+def step_of(only: str) -> str:
+    """Return the step for what is extracted; that of a model is its own name."""
+    return only if only.startswith(DESCRIPTOR) else EXTRACT_STEPS[only]
+
+
+def only_of(step: str) -> str:
+    """Return what a step extracts."""
+    return step if step.startswith(DESCRIPTOR) else {s: only for only, s in EXTRACT_STEPS.items()}[step]
 
 
 class Layout:
@@ -37,7 +50,7 @@ class Layout:
         return self.listed(exhibit) / f"{number:06d}.parquet"
 
     def extracted(self, exhibit: str, only: str) -> Path:
-        return self.case / "facts" / EXTRACT_STEPS[only] / exhibit
+        return self.case / "facts" / step_of(only) / exhibit
 
     def shard(self, exhibit: str, only: str, number: int) -> Path:
         return self.extracted(exhibit, only) / "shards" / f"{number:06d}"

@@ -16,8 +16,9 @@ import pyarrow.parquet as pq
 
 from safelight.case import Case
 from safelight.durable import TEMPORARY
-from safelight.facts.layout import EXTRACTED, SECOND, Layout
+from safelight.facts.layout import DESCRIBED, EXTRACTED, SECOND, Layout
 from safelight.facts.memory import THREADS
+from safelight.facts.models import current
 from safelight.facts.sorting import distinct_in_order
 from safelight.records import TABLES, schema
 
@@ -41,15 +42,20 @@ def connect(case: Path, memory: str = MEMORY) -> duckdb.DuckDBPyConnection:
     return con
 
 
-_DISTINCT = {"contents": "sha256", "pictures": "sha256", "features": "sha256", "panels": "sha256, number"}
+_DISTINCT = {"contents": "sha256", "pictures": "sha256", "features": "sha256", "panels": "sha256, number", "vectors": "sha256"}
 """What names a row of the tables that hold each content once an exhibit."""
 
 
 def files_now(case: Case) -> dict[str, list[Path]]:
     """Return the files of each table of `records.TABLES` that there are now, those of items in canonical order."""
     files: dict[str, list[Path]] = {name: [] for name in TABLES}
+    layout, model = Layout(case.folder), current(case)
     for exhibit in case.exhibits():
-        _add_exhibit(Layout(case.folder), exhibit.key, files)
+        _add_exhibit(layout, exhibit.key, files)
+        described = layout.tables(exhibit.key, model.step) if model is not None else None
+        if described is not None and described.is_dir():
+            for table in DESCRIBED:
+                files[table] += sorted(described.glob(f"{table}-*.parquet"))
     for table in ("matches", "alike", "stacks"):
         files[table] = sorted((case.folder / table).glob("*/*.parquet"))
     return files

@@ -22,7 +22,7 @@ from safelight.durable import digest_file
 from safelight.records import schema
 
 ROW_GROUP = 65_536
-ROW_GROUPS = {"pictures": 8_192, "features": 2_048}
+ROW_GROUPS = {"pictures": 8_192, "features": 2_048, "vectors": 8_192}
 """Rows of a group in tables whose rows take kilobytes: a group is held in memory several times while it is written."""
 _DICTIONARY = {"exhibit", "state", "type", "time_basis", "reader", "note", "media_type", "kind", "typed_by", "step", "mode", "decoder"}
 _DICTIONARY |= {"set", "version", "as", "method", "transform", "form", "category", "exif_make", "exif_model", "problem"}

@@ -159,6 +159,9 @@ def about(e: dict[str, Any]) -> str:
         case "match":
             found = ", ".join(f"{n:,} by {m}" for m, n in e["matches"].items()) or "none"
             return f"{e['set']} {e['version']} as {e['as']}: {found}; canaries: {e['canaries']}"
+        case "descriptor":
+            m = e["model"]
+            return f"model {m['sha256']}, {m['width']} × {m['height']} pixels, {m['numbers']:,} numbers" if m else "none from now on"
         case "match-removed":
             return f"{e['folder']}: the set is no longer in the library"
         case "stack":

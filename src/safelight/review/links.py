@@ -98,6 +98,7 @@ def _link(r: dict[str, Any], is_a: bool) -> tuple[bytes, api.AlikeReply]:
         evidence = f"PDQ of a rectangle, distance {r['distance']}"
     else:
         evidence = f"{r['inliers']} of {r['seen']} corners agree, in {r['covered']:.0%} of the common part"
+        evidence += "; brought together by the model" if r["method"] == "descriptor" else ""
     link = api.AlikeReply(
         index=None, label="", known=None, relation=said.get(r["relation"], "same picture"), mirrored=bool(r["mirrored"]), method=r["method"],
         inliers=r["inliers"], distance=r["distance"], evidence=evidence, area=r[f"area_{own}"], area_other=r[f"area_{other}"],

@@ -2,7 +2,7 @@
 
 Started as `python -m safelight.sandbox.child CONTROL PROFILE`; `forker.py` makes a worker for each request on the control socket. What
 evidence causes leaves as a problem; what is left over (a crash, a limit) ends the worker, and the parent says so. Profiles load no more
-than they need: `full`, `digests`, `hashset` (and `hashset-file`, which may open the one file that was bound for it).
+than they need: `full`, `descriptor` (which may be given a model), `digests`, `hashset` (and `hashset-file`, which may open the one file that was bound for it).
 """
 
 from __future__ import annotations
@@ -91,6 +91,7 @@ class Worker:
         self.image: Any = None
         self._segments: list[tuple[bytes, int]] = []
         self._held: list[int] = []
+        self._descriptor: Any = None
 
     def answer(self, request: protocol.Request) -> None:
         """Answer one request; what it cannot do is a `Failed`, and the worker lives on."""
@@ -111,6 +112,9 @@ class Worker:
                 case protocol.Read():
                     limits.allow_cpu(limits.CPU_LISTING_S)
                     self._read(request, descriptors)
+                case protocol.Model():
+                    limits.allow_cpu(limits.CPU_MODEL_S)
+                    self._model(descriptors)
                 case protocol.DigestImage():
                     limits.allow_cpu(1 << 30)
                     self._digest()
@@ -168,7 +172,9 @@ class Worker:
             limits.allow_cpu(limits.item_cpu_seconds(task.size))
             begun = whole = False
             try:
-                for item in extract(task, functools.partial(self._source, task.origin, task.descriptor, descriptors), request.only):
+                for item in extract(
+                    task, functools.partial(self._source, task.origin, task.descriptor, descriptors), request.only, self._descriptor
+                ):
                     self.channel.send(item)
                     begun, whole = True, isinstance(item, protocol.Item) and item.whole
             except Exception as e:  # the border of the sandbox: whatever a parser throws is a problem of this item
@@ -194,6 +200,14 @@ class Worker:
             for start in range(0, len(block), CHUNK):
                 self.channel.send(protocol.Chunk(bytes(block[start : start + CHUNK])))
         self.channel.send(protocol.End(limits.cpu_ms()))
+
+    def _model(self, descriptors: list[int]) -> None:
+        from safelight.evidence.bytesource import FdSource
+        from safelight.extract.descriptor import Descriptor
+
+        source = FdSource(descriptors[0])
+        self._descriptor = Descriptor(source.read_at(0, source.size))
+        self.channel.send(self._descriptor.examined())
 
     def _digest(self) -> None:
         from safelight.extract.digests import new_digests

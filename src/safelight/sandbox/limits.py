@@ -26,6 +26,9 @@ CPU_ARCHIVE_S = 300
 CPU_LISTING_S = 6 * 3600
 """CPU seconds to list one exhibit."""
 
+CPU_MODEL_S = 300
+"""CPU seconds to load a descriptor model and to try it."""
+
 WALL_SILENCE_S = 900
 """A worker that says nothing for so long is stopped."""
 

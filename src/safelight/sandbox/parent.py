@@ -131,7 +131,7 @@ class Sandbox:
                         raise RequestFailed(checked_kind(kind), reason)
                     case protocol.End(cpu_ms=cpu_ms):
                         whole, self.cpu_ms = True, cpu_ms
-                    case protocol.Opened() | protocol.ImageDigests():
+                    case protocol.Opened() | protocol.Examined() | protocol.ImageDigests():
                         whole = True
                         yield answer
                     case _:

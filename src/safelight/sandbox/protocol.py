@@ -54,7 +54,7 @@ class Extract(msgspec.Struct, tag_field="what", tag=True):
 
     An `Item` that is `whole` stands for itself and for the `Done`: most files are one, and each message costs a switch of processes.
 
-    `only` is `everything`, `digests` or `features`.
+    `only` is `everything`, `digests`, `features` or `descriptor` (a `Model` was given before).
     """
 
     tasks: list[Task]
@@ -66,6 +66,10 @@ class Read(msgspec.Struct, tag_field="what", tag=True):
 
     origin: str
     descriptor: int = -1
+
+
+class Model(msgspec.Struct, tag_field="what", tag=True):
+    """Load this descriptor model (its descriptor comes along), for all that is extracted from now on. Answers `Examined`."""
 
 
 class DigestImage(msgspec.Struct, tag_field="what", tag=True):
@@ -92,6 +96,18 @@ class Opened(msgspec.Struct, tag_field="what", tag=True):
     size: int
     stored: list[tuple[str, str]]
     problems: list[Problem]
+
+
+class Examined(msgspec.Struct, tag_field="what", tag=True):
+    """What a model is that could be loaded (`facts.models.Model`)."""
+
+    width: int
+    height: int
+    numbers: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    threshold: float
+    runtime: str
 
 
 class Listed(msgspec.Struct, tag_field="what", tag=True):
@@ -138,6 +154,7 @@ class Item(msgspec.Struct, tag_field="what", tag=True, omit_defaults=True):
     typed_by: str = ""
     picture: PictureResult | None = None
     second: SecondLook | None = None
+    vector: bytes = b""
     problems: list[tuple[str, str]] = msgspec.field(default_factory=list)
     whole: bool = False
 
@@ -187,8 +204,8 @@ class Ready(msgspec.Struct, tag_field="what", tag=True):
     """The worker has imported everything and closed its walls."""
 
 
-Request = Segments | Open | List | Extract | Read | DigestImage | Import
-Answer = Opened | Listed | Volume | Item | Late | Done | Chunk | ImageDigests | Failed | End | Ready
+Request = Segments | Open | List | Extract | Read | Model | DigestImage | Import
+Answer = Opened | Examined | Listed | Volume | Item | Late | Done | Chunk | ImageDigests | Failed | End | Ready
 
 _LENGTH = struct.Struct("<I")
 _RECEIVED = 1 << 16

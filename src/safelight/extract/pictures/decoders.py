@@ -84,18 +84,20 @@ Take = Callable[["Image.Image", str], Decoded]
 """What is done with the pixels of a decoded picture, and the name of the library: `measure`, or another use."""
 
 
-def decode(data: bytes | memoryview, media_type: str, layout: Layout, take: Take | None = None, side: int = 0) -> Decoded | None:
+def decode(
+    data: bytes | memoryview, media_type: str, layout: Layout, take: Take | None = None, side: int = 0, mode: str = "L"
+) -> Decoded | None:
     """Decode with the first library that can; None (and problems in `layout`) where none can.
 
-    `take` is given the picture (default: `measure`). `side`: where the format allows, decode no larger than needed for so many pixels.
+    `take` is given the picture (default: `measure`). `side`: where the format allows, decode no larger than needed for so many pixels, in this mode.
     """
     use = take or measure
     source = layout.clean if layout.clean is not None else data
     attempts: list[tuple[str, Callable[[], Decoded]]] = []
     if media_type in FORMATS:
         attempts += [
-            ("Pillow", lambda: _pillow(source, media_type, False, use, side)),
-            ("Pillow, partial", lambda: _pillow(source, media_type, True, use, side)),
+            ("Pillow", lambda: _pillow(source, media_type, False, use, side, mode)),
+            ("Pillow, partial", lambda: _pillow(source, media_type, True, use, side, mode)),
         ]
     if media_type in HEIF:
         attempts.append(("pi-heif", lambda: _heif(data, use)))
@@ -151,13 +153,13 @@ def _check(media_type: str, width: int, height: int, mode: str) -> None:
         raise ValueError(f"beyond the budget: {reason}")
 
 
-def _pillow(data: bytes | memoryview, media_type: str, partial: bool, take: Take, side: int) -> Decoded:
+def _pillow(data: bytes | memoryview, media_type: str, partial: bool, take: Take, side: int, mode: str) -> Decoded:
     from PIL import Image
 
     with _settings(partial), Image.open(io.BytesIO(data), formats=FORMATS[media_type]) as image:
         _check(media_type, image.width, image.height, image.mode)
         if side:
-            image.draft("L", (side, side))  # JPEG only: grey, and scaled in the frequency domain
+            image.draft(mode, (side, side))  # JPEG only: grey, and scaled in the frequency domain
         image.load()
         return take(_unsigned(image), "Pillow")
 
