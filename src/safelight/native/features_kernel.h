@@ -34,6 +34,14 @@ typedef struct {
     int64_t score;
 } Corner;
 
+/* Several pixels at once; lowered to what the machine has. */
+typedef uint8_t Bytes16 __attribute__((vector_size(16)));
+typedef uint8_t Bytes8 __attribute__((vector_size(8)));
+typedef int16_t Shorts16 __attribute__((vector_size(32)));
+typedef uint16_t Bits16 __attribute__((vector_size(32)));
+typedef int16_t Shorts8 __attribute__((vector_size(16)));
+typedef int32_t Ints8 __attribute__((vector_size(32)));
+
 static int8_t turned[TURNS][256][4]; /* the comparisons, turned: x and y of both points */
 static int half_width[RADIUS + 1];   /* of the rows of the disc */
 
@@ -57,8 +65,13 @@ static void features_begin(void) {
     }
 }
 
-/* Bilinear, sample points at pixel centres, fractions of 1/256. */
-static void shrink_plane(const uint8_t *in, int w, int h, uint8_t *out, int ow, int oh, int *at, int *part) {
+/* One row between two others, in 1/256. */
+FEATURE_CLONES static void between(const uint8_t *restrict a, const uint8_t *restrict b, int w, int f, uint16_t *restrict out) {
+    for (int x = 0; x < w; x++) out[x] = (uint16_t)(a[x] * (256 - f) + b[x] * f);
+}
+
+/* Bilinear, sample points at pixel centres, fractions of 1/256; rounded once, so the order of rows and columns does not matter. */
+static void shrink_plane(const uint8_t *in, int w, int h, uint8_t *out, int ow, int oh, int *at, int *part, uint16_t *row) {
     for (int x = 0; x < ow; x++) {
         int64_t p = ((int64_t)(2 * x + 1) * w * 128) / ow - 128;
         if (p < 0) p = 0;
@@ -68,32 +81,44 @@ static void shrink_plane(const uint8_t *in, int w, int h, uint8_t *out, int ow, 
     for (int y = 0; y < oh; y++) {
         int64_t p = ((int64_t)(2 * y + 1) * h * 128) / oh - 128;
         if (p < 0) p = 0;
-        int row = (int)(p >> 8), f = (int)(p & 255);
-        if (row >= h - 1) row = h - 1, f = 0;
-        const uint8_t *a = in + (size_t)row * w, *b = f ? a + w : a;
+        int first = (int)(p >> 8), f = (int)(p & 255);
+        if (first >= h - 1) first = h - 1, f = 0;
+        const uint8_t *a = in + (size_t)first * w;
+        between(a, f ? a + w : a, w, f, row);
+        row[w] = 0; /* beside the last column, times 0 */
         for (int x = 0; x < ow; x++) {
-            int i = at[x], g = part[x], j = g ? i + 1 : i;
-            int upper = a[i] * (256 - g) + a[j] * g, lower = b[i] * (256 - g) + b[j] * g;
-            out[(size_t)y * ow + x] = (uint8_t)((upper * (256 - f) + lower * f + 32768) >> 16);
+            const uint16_t *r = row + at[x];
+            out[(size_t)y * ow + x] = (uint8_t)((r[0] * (256 - part[x]) + r[1] * part[x] + 32768) >> 16);
         }
     }
 }
 
-/* 7 taps near a Gaussian of sigma 2, rows then columns, each rounded; only what is 3 pixels inside is set. */
-FEATURE_CLONES static void blur(const uint8_t *restrict in, int w, int h, uint8_t *restrict out, uint8_t *restrict middle) {
-    for (int y = 0; y < h; y++) {
-        const uint8_t *r = in + (size_t)y * w;
-        uint8_t *o = middle + (size_t)y * w;
-        for (int x = 3; x < w - 3; x++)
-            o[x] = (uint8_t)((18 * (r[x - 3] + r[x + 3]) + 33 * (r[x - 2] + r[x + 2]) + 49 * (r[x - 1] + r[x + 1]) + 56 * r[x] + 128) >> 8);
+/* 7 taps near a Gaussian of sigma 2, `step` apart, for the pixels from `start` to `end` of a row, rounded. Sums stay below 65,536. */
+FEATURE_CLONES static void blur_row(const uint8_t *in, ptrdiff_t step, int start, int end, uint8_t *out) {
+    static const uint16_t WEIGHT[4] = {56, 49, 33, 18};
+    int x = start;
+    for (; x + 16 <= end; x += 16) {
+        Bytes16 one, two;
+        memcpy(&one, in + x, sizeof one);
+        Bits16 sum = __builtin_convertvector(one, Bits16) * WEIGHT[0] + (uint16_t)128;
+        for (int k = 1; k < 4; k++) {
+            memcpy(&one, in + x - k * step, sizeof one), memcpy(&two, in + x + k * step, sizeof two);
+            sum += (__builtin_convertvector(one, Bits16) + __builtin_convertvector(two, Bits16)) * WEIGHT[k];
+        }
+        one = __builtin_convertvector(sum >> 8, Bytes16);
+        memcpy(out + x, &one, sizeof one);
     }
-    for (int y = 3; y < h - 3; y++) {
-        const uint8_t *r = middle + (size_t)y * w;
-        uint8_t *o = out + (size_t)y * w;
-        for (int x = 3; x < w - 3; x++)
-            o[x] = (uint8_t)((18 * (r[x - 3 * w] + r[x + 3 * w]) + 33 * (r[x - 2 * w] + r[x + 2 * w]) + 49 * (r[x - w] + r[x + w]) +
-                              56 * r[x] + 128) >> 8);
+    for (; x < end; x++) {
+        int sum = in[x] * WEIGHT[0] + 128;
+        for (int k = 1; k < 4; k++) sum += (in[x - k * step] + in[x + k * step]) * WEIGHT[k];
+        out[x] = (uint8_t)(sum >> 8);
     }
+}
+
+/* Blur rows, then columns; only what is 3 pixels inside is set. */
+static void blur(const uint8_t *in, int w, int h, uint8_t *out, uint8_t *middle) {
+    for (int y = 0; y < h; y++) blur_row(in + (size_t)y * w, 1, 3, w - 3, middle + (size_t)y * w);
+    for (int y = 3; y < h - 3; y++) blur_row(middle + (size_t)y * w, w, 3, w - 3, out + (size_t)y * w);
 }
 
 static const int STEPS[2] = {10, 5}; /* grey levels of a corner; the second where the first gives too few */
@@ -112,33 +137,50 @@ FEATURE_CLONES static void may_be_corner(const uint8_t *restrict row, int w, int
     }
 }
 
-static int is_arc(uint32_t bits) { /* 9 of 16 in a row, round the end */
-    bits |= bits << 16;
-    uint32_t run = bits & (bits >> 1);
-    run &= run >> 2;
-    run &= run >> 4;
-    return (run & (bits >> 8)) != 0;
-}
+enum { RUN = 16 }; /* pixels that are looked at together */
 
-static int is_corner(const uint8_t *p, const ptrdiff_t *circle, int step) {
-    uint32_t brighter = 0, darker = 0;
+/* Leave the marks of a run of pixels where 9 of the 16 neighbours in a row, round the end, are brighter, or darker. */
+FEATURE_CLONES static void are_corners(const uint8_t *p, const ptrdiff_t *circle, int step, uint8_t *mark) {
+    Bytes16 own, other, kept;
+    memcpy(&own, p, sizeof own);
+    Shorts16 middle = __builtin_convertvector(own, Shorts16), high = middle + (int16_t)step, low = middle - (int16_t)step;
+    Bits16 bits[2] = {{0}, {0}}, found = {0};
     for (int i = 0; i < 16; i++) {
-        int v = p[circle[i]];
-        brighter |= (uint32_t)(v > p[0] + step) << i;
-        darker |= (uint32_t)(v < p[0] - step) << i;
+        memcpy(&other, p + circle[i], sizeof other);
+        Shorts16 value = __builtin_convertvector(other, Shorts16);
+        bits[0] |= (Bits16)(value > high) & (uint16_t)(1 << i);
+        bits[1] |= (Bits16)(value < low) & (uint16_t)(1 << i);
     }
-    return is_arc(brighter) || is_arc(darker);
+    for (int k = 0; k < 2; k++) {
+        Bits16 run = bits[k] & (bits[k] >> 1 | bits[k] << 15);
+        run &= run >> 2 | run << 14;
+        run &= run >> 4 | run << 12;
+        found |= run & (bits[k] >> 8 | bits[k] << 8);
+    }
+    memcpy(&kept, mark, sizeof kept);
+    kept &= __builtin_convertvector((Bits16)(found != 0), Bytes16);
+    memcpy(mark, &kept, sizeof kept);
 }
 
-static int64_t harris(const uint8_t *p, int w) {
+/* 8 columns at a time, of which the last does not count; each sum is below 2^26. */
+FEATURE_CLONES static int64_t harris(const uint8_t *p, int w) {
+    Shorts8 across[2 * BLOCK + 3], smooth[2 * BLOCK + 3]; /* of a row: right less left; left, twice the middle and right */
+    for (int y = 0; y < 2 * BLOCK + 3; y++) {
+        const uint8_t *q = p + (ptrdiff_t)(y - BLOCK - 1) * w - BLOCK;
+        Bytes8 l, m, r;
+        memcpy(&l, q - 1, sizeof l), memcpy(&m, q, sizeof m), memcpy(&r, q + 1, sizeof r);
+        Shorts8 left = __builtin_convertvector(l, Shorts8), middle = __builtin_convertvector(m, Shorts8);
+        Shorts8 right = __builtin_convertvector(r, Shorts8);
+        across[y] = right - left, smooth[y] = left + 2 * middle + right;
+    }
+    Ints8 xx = {0}, xy = {0}, yy = {0};
+    for (int y = 1; y < 2 * BLOCK + 2; y++) {
+        Ints8 gx = __builtin_convertvector(across[y - 1] + 2 * across[y] + across[y + 1], Ints8);
+        Ints8 gy = __builtin_convertvector(smooth[y + 1] - smooth[y - 1], Ints8);
+        xx += gx * gx, xy += gx * gy, yy += gy * gy;
+    }
     int64_t a = 0, b = 0, c = 0;
-    for (int y = -BLOCK; y <= BLOCK; y++)
-        for (int x = -BLOCK; x <= BLOCK; x++) {
-            const uint8_t *q = p + y * w + x;
-            int gx = (q[1 - w] - q[-1 - w]) + 2 * (q[1] - q[-1]) + (q[1 + w] - q[-1 + w]);
-            int gy = (q[w - 1] - q[-w - 1]) + 2 * (q[w] - q[-w]) + (q[w + 1] - q[-w + 1]);
-            a += gx * gx, b += gx * gy, c += gy * gy;
-        }
+    for (int x = 0; x < 2 * BLOCK + 1; x++) a += xx[x], b += xy[x], c += yy[x];
     return 25 * (a * c - b * b) - (a + c) * (a + c);
 }
 
@@ -181,6 +223,12 @@ static int by_rank(const void *a, const void *b) {
     return p->rank != q->rank ? p->rank - q->rank : by_score(a, b);
 }
 
+static int any_mark(const uint8_t *mark) {
+    uint64_t word[RUN / 8];
+    memcpy(word, mark, sizeof word);
+    return (word[0] | word[1]) != 0;
+}
+
 /* Find the corners of one level, the best first. Returns how many, -1 without memory. `scores` is a plane of zeros and is left so. */
 static int find_corners(const uint8_t *plane, int w, int h, int step, int64_t *scores, uint8_t *mark, Corner **out) {
     ptrdiff_t circle[16];
@@ -189,10 +237,14 @@ static int find_corners(const uint8_t *plane, int w, int h, int step, int64_t *s
     Corner *corners = malloc(sizeof(Corner) * (size_t)room);
     if (corners == NULL) return -1;
     for (int y = BORDER; y < h - BORDER; y++) {
-        may_be_corner(plane + (size_t)y * w, w, step, mark);
+        const uint8_t *row = plane + (size_t)y * w;
+        may_be_corner(row, w, step, mark);
+        memset(mark + w - BORDER, 0, RUN); /* what a run looks at beyond the last pixel is no corner */
+        for (int x = BORDER; x < w - BORDER; x += RUN)
+            if (any_mark(mark + x)) are_corners(row + x, circle, step, mark + x);
         for (int x = BORDER; x < w - BORDER; x++) {
-            const uint8_t *p = plane + (size_t)y * w + x;
-            if (!mark[x] || !is_corner(p, circle, step)) continue;
+            if (!mark[x]) continue;
+            const uint8_t *p = row + x;
             int64_t score = harris(p, w);
             if (score <= 0) continue;
             if (count == room) {
@@ -262,8 +314,9 @@ static int features_extract(const uint8_t *plane, int width, int height, Feature
     uint8_t *levels[2] = {malloc(size), malloc(size)}, *smooth = malloc(size), *middle = malloc(size);
     int64_t *scores = calloc(size, sizeof *scores);
     int *at = malloc(sizeof(int) * (size_t)width), *part = malloc(sizeof(int) * (size_t)width);
+    uint16_t *row = malloc(sizeof(uint16_t) * ((size_t)width + 1));
     int count = -1, w = width, h = height, shares = 0, share = 16384;
-    if (levels[0] && levels[1] && smooth && middle && scores && at && part) {
+    if (levels[0] && levels[1] && smooth && middle && scores && at && part && row) {
         count = 0;
         memcpy(levels[0], plane, size);
         for (int l = 0; l < LEVELS; l++) shares += share, share = share * 4 / 5;
@@ -280,11 +333,11 @@ static int features_extract(const uint8_t *plane, int width, int height, Feature
             count += found, budget -= found;
             int nw = w * 4 / 5, nh = h * 4 / 5;
             if (nw < 1 || nh < 1) break;
-            shrink_plane(levels[l & 1], w, h, levels[~l & 1], nw, nh, at, part);
+            shrink_plane(levels[l & 1], w, h, levels[~l & 1], nw, nh, at, part, row);
             w = nw, h = nh, share = share * 4 / 5;
         }
     }
-    free(levels[0]), free(levels[1]), free(smooth), free(middle), free(scores), free(at), free(part);
+    free(levels[0]), free(levels[1]), free(smooth), free(middle), free(scores), free(at), free(part), free(row);
     return count;
 }
 
