@@ -14,7 +14,7 @@ runtime=(bubblewrap libarchive13 libmagic1 libjpeg62-turbo util-linux)
 build=(gcc libc6-dev libjpeg62-turbo-dev)
 demo=(e2fsprogs dosfstools mtools ewf-tools)
 testing=(g++ sleuthkit qemu-utils ewf-tools libimage-exiftool-perl dosfstools mtools ntfs-3g exfatprogs exfat-fuse xfsprogs e2fsprogs
-    genisoimage xorriso xz-utils zip unzip p7zip-full squashfs-tools hashdeep attr libvshadow-utils chromium poppler-utils clang clang-format
+    genisoimage xorriso xz-utils zip unzip p7zip-full squashfs-tools hashdeep attr libvshadow-utils chromium poppler-utils clang clang-format libclang-rt-dev
     fdisk gdisk unar btrfs-progs f2fs-tools cimg-dev)
 
 die() { printf 'setup: %s\n' "$*" >&2; exit 1; }

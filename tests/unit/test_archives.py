@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import random
 import shutil
 import struct
@@ -165,7 +166,15 @@ def test_gzip_name_and_time() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [("-t7z",), ("-t7z", "-m0=bzip2"), ("-t7z", "-m0=PPMd"), ("-t7z", "-ms=off"), ("-tzip", "-mm=Deflate"), ("-tzip", "-mm=LZMA")],
+    [
+        ("-t7z",),
+        ("-t7z", "-m0=bzip2"),
+        ("-t7z", "-m0=PPMd"),
+        ("-t7z", "-ms=off"),
+        ("-tzip", "-mm=Deflate"),
+        ("-tzip", "-mm=Deflate64"),
+        ("-tzip", "-mm=LZMA"),
+    ],
 )
 def test_archives_of_7z(options: tuple[str, ...], tmp_path: Path) -> None:
     """7z and ZIP archives written by 7-Zip are the files."""
@@ -173,12 +182,28 @@ def test_archives_of_7z(options: tuple[str, ...], tmp_path: Path) -> None:
     assert contents(seven_zip(tmp_path, *options), media_type) == FILES
 
 
-def test_deflate64_is_named(tmp_path: Path) -> None:
-    """A method that is not read is unsupported by its number; the members are listed."""
-    data = seven_zip(tmp_path, "-tzip", "-mm=Deflate64")
+def test_a_method_that_is_not_read_is_named(tmp_path: Path) -> None:
+    """It is unsupported, and the members are listed: PPMd in ZIP, Deflate64 in 7z."""
+    data = seven_zip(tmp_path, "-tzip", "-mm=PPMd")
     kinds = {failure(data, "application/zip", i) for i in range(1, 8)}
     assert "unsupported" in kinds
     assert kinds <= {"unsupported", "", "no member"}
+    (tmp_path / "x.archive").unlink()
+    data = seven_zip(tmp_path, "-t7z", "-m0=Deflate64", "-ms=off")
+    kinds = {failure(data, "application/x-7z-compressed", i) for i in range(1, 8)}
+    assert "unsupported" in kinds
+
+
+def test_deflate64_in_pieces_and_cut(tmp_path: Path) -> None:
+    """Runs of one byte come out in bounded blocks; of a cut stream comes what is there, with its problem."""
+    (tmp_path / "big").write_bytes(bytes(3_000_000) + os.urandom(100_000))
+    subprocess.run(["7z", "a", "-tzip", "-mm=Deflate64", "x.zip", "big"], cwd=tmp_path, check=True, capture_output=True)
+    data = (tmp_path / "x.zip").read_bytes()
+    (member,) = (m for m in listed(data, "application/zip") if isinstance(m, Member))
+    blocks = list(member.blocks())
+    assert b"".join(blocks) == (tmp_path / "big").read_bytes()
+    assert max(map(len, blocks)) <= 1 << 20
+    assert failure(data[:60_000], "application/zip", 1) == "corrupt"
 
 
 def test_7z_password_shows_names(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from safelight.evidence.bytesource import MemorySource, readable_part
 from safelight.evidence.origin import Step, parse
 from safelight.evidence.source import ByteSource, Unreadable
 from safelight.extract.digests import Digests, new_digests
-from safelight.extract.filetype import FileType, detect, extension_mismatch
+from safelight.extract.filetype import FileType, by_ending, detect, extension_mismatch
+from safelight.extract.filetype.signatures import DISK_IMAGES
 from safelight.records import PictureResult
 from safelight.sandbox import limits
 from safelight.sandbox.protocol import Item, Late, Task
@@ -33,6 +34,9 @@ HEAD = 1 << 16
 
 PICTURE_BYTES = 192 << 20
 """The largest picture that is held in memory."""
+
+ENDING = 512
+"""Last bytes by which some formats are known."""
 
 NESTED_BYTES = 128 << 20
 """The largest archive inside an archive that is held in memory: nested archives are read from memory, nothing is written."""
@@ -141,10 +145,11 @@ def _read(blocks: Iterable[bytes], item: Item, expected: int | None) -> _Held:
     """Read a stream once. Where it breaks off, what came before is kept as partial content, with the problem beside it."""
     from safelight.extract import structure
 
-    digests, head, pieces, room = new_digests(), b"", list[bytes](), 0
+    digests, head, pieces, room, last = new_digests(), b"", list[bytes](), 0, b""
     filetype: FileType | None = None
     for block in _until_damage(blocks, item):
         digests.update(block)
+        last = (last + bytes(block[-ENDING:]))[-ENDING:]
         if filetype is None:
             head = bytes(block[:HEAD])
             filetype = detect(head, expected if expected is not None else len(block))
@@ -156,6 +161,11 @@ def _read(blocks: Iterable[bytes], item: Item, expected: int | None) -> _Held:
             if digests.length > room:
                 room, pieces = 0, []
     filetype = filetype or detect(b"", 0)
+    if expected is not None and filetype.kind in ("other", "program") and (ending := by_ending(last)):
+        if filetype.kind == "program":
+            item.problems.append(("trailing-data", f"{ending} lies behind the program and is not looked into"))
+        else:
+            filetype = FileType(ending, "archive", "signature")
     data = (pieces[0] if len(pieces) == 1 else b"".join(pieces)) if room else None
     _compare_length(item, digests.length, expected)
     return _Held(digests, head, data, filetype)
@@ -202,8 +212,12 @@ def _describe(item: Item, held: _Held, name: bytes) -> None:
     if digests.length == 0:
         if base.rsplit(b".", 1)[-1].lower() in PROMISING:
             item.problems.append(("empty", "the name promises content, there are 0 bytes"))
-    elif reason := extension_mismatch(base, filetype):
+        return
+    if reason := extension_mismatch(base, filetype):
         item.problems.append(("type-mismatch", reason))
+    if any(mark in filetype.media_type for mark in DISK_IMAGES):
+        words = "a disk image inside the evidence is not opened: write it out with `safelight cat` and add it as an exhibit"
+        item.problems.append(("unsupported", words))
 
 
 _recent: OrderedDict[bytes, PictureResult] = OrderedDict()

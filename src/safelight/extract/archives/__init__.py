@@ -59,6 +59,7 @@ MEDIA_TYPES: dict[str, str] = {
     "application/x-compress": "z",
     "application/x-lz4": "lz4",
     "application/x-lzip": "lzip",
+    "application/x-iso9660-image": "iso",
 }
 """Media type to scheme, the first part of an origin step. Types that end in `+zip` or are Office documents are ZIP too."""
 
@@ -75,6 +76,7 @@ FORMATS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "z": (("raw",), ("compress",)),
     "lz4": (("raw",), ("lz4",)),
     "lzip": (("raw",), ("lzip",)),
+    "iso": (("iso9660",), ()),
 }
 """Scheme to the formats and filters of libarchive that are switched on; no others, so that no other parser sees the bytes."""
 

@@ -1,4 +1,4 @@
-"""The content of a ZIP entry: stored, deflate, bzip2, LZMA, xz, zstd, in bounded blocks, with size and CRC-32 checked."""
+"""The content of a ZIP entry: stored, deflate, Deflate64, bzip2, LZMA, xz, zstd, in bounded blocks, with size and CRC-32 checked."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from safelight.evidence.source import ByteSource, Unreadable
 from safelight.extract.archives import streams as archive_streams
 from safelight.extract.archives.streams import BLOCK, MEMORY, READ, pull
 
-METHODS = {0: "stored", 8: "deflate", 12: "bz2", 14: "lzma", 20: "zst", 93: "zst", 95: "xz"}
-"""Compression methods of APPNOTE.TXT 4.4.5 that are read; Deflate64 (9), PPMd (98) and the historical ones are not."""
+METHODS = {0: "stored", 8: "deflate", 9: "deflate64", 12: "bz2", 14: "lzma", 20: "zst", 93: "zst", 95: "xz"}
+"""Compression methods of APPNOTE.TXT 4.4.5 that are read; PPMd (98) and the historical ones are not."""
 
 
 def content(source: ByteSource, method: int, offset: int, packed: int, size: int | None, crc: int | None) -> Iterator[bytes]:
@@ -45,7 +45,7 @@ def _unpacked(body: ByteSource, method: str) -> Iterator[bytes]:
     if method in ("zst", "xz", "bz2"):
         yield from archive_streams.read_stream(body, method, lambda kind, reason: None)
         return
-    skip, codec = _raw_lzma(body) if method == "lzma" else (0, archive_streams.inflater("deflate"))
+    skip, codec = _raw_lzma(body) if method == "lzma" else (0, archive_streams.inflater(method))
     yield from _drain(body, skip, codec, method)
 
 

@@ -249,7 +249,7 @@ def kind_of(text: str) -> str:
     for words, kind in (
         (("encrypt", "passphrase", "password"), "encrypted"),
         (("truncat", "unexpected end", "end of file", "premature"), "truncated"),
-        (("unsupported", "not supported", "unrecognized", "can't decompress", "cannot decompress"), "unsupported"),
+        (("unsupported", "not supported", "unrecognized", "unknown codec", "can't decompress", "cannot decompress"), "unsupported"),
         (("allocate", "out of memory", "memory"), "limit.memory"),
     ):
         if any(word in lower for word in words):

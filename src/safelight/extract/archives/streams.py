@@ -24,18 +24,21 @@ def warm_up() -> None:
     import bz2  # noqa: F401
     import lzma  # noqa: F401
 
+    import inflate64  # noqa: F401
     import zstandard  # noqa: F401
     from zlib_ng import zlib_ng  # noqa: F401
 
 
 def inflater(scheme: str) -> Any:
-    """A fresh decompressor for `gz bz2 xz lzma zst deflate`."""
+    """A fresh decompressor for `gz bz2 xz lzma zst deflate deflate64`."""
     if scheme in ("gz", "deflate"):
         from zlib_ng import zlib_ng
 
         return zlib_ng.decompressobj(31 if scheme == "gz" else -15)
     if scheme == "zst":
         return _Zstd()
+    if scheme == "deflate64":
+        return _Deflate64()
     if scheme == "bz2":
         import bz2
 
@@ -105,40 +108,57 @@ def _following(packed: bytes, scheme: str) -> str:
     return "other" if packed.strip(b"\0") else "nothing"
 
 
-class _Zstd:
-    """zstandard's decompressor in the form of those of bz2 and lzma: bounded output, and an end that can be seen.
-
-    Its stream reader ends a cut stream without an error; its decompressor object has no bound on what one call gives. A block
-    that repeats one byte makes 128 KiB out of 4 bytes (RFC 8878, 3.1.1.2), so small pieces go in.
-    """
+class _Bounded:
+    """A decompressor without a bound on what one call gives, in the form of those of bz2 and lzma: small pieces go in."""
 
     PIECE = 2048
 
-    def __init__(self) -> None:
-        import zstandard
-
-        self._codec = zstandard.ZstdDecompressor(max_window_size=MEMORY).decompressobj()
+    def __init__(self, codec: Any, expand: Callable[[bytes], bytes]) -> None:
+        self._codec, self._expand = codec, expand
         self._in, self._out = b"", memoryview(b"")
 
     def decompress(self, packed: bytes, limit: int) -> bytes:
         self._in += packed
         while not self._out and self._in and not self._codec.eof:
             piece, self._in = self._in[: self.PIECE], self._in[self.PIECE :]
-            self._out = memoryview(self._codec.decompress(piece))
+            self._out = memoryview(self._expand(piece))
         data, self._out = bytes(self._out[:limit]), self._out[limit:]
         return data
 
     @property
     def eof(self) -> bool:
-        return self._codec.eof and not self._out
+        return bool(self._codec.eof) and not self._out
 
     @property
     def needs_input(self) -> bool:
         return not self._out and not self._in
 
+
+class _Zstd(_Bounded):
+    """zstandard's stream reader ends a cut stream without an error. A block that repeats one byte makes 128 KiB out of 4 bytes
+    (RFC 8878, 3.1.1.2)."""
+
+    def __init__(self) -> None:
+        import zstandard
+
+        codec = zstandard.ZstdDecompressor(max_window_size=MEMORY).decompressobj()
+        super().__init__(codec, codec.decompress)
+
     @property
     def unused_data(self) -> bytes:
         return (self._codec.unused_data or b"") + self._in
+
+
+class _Deflate64(_Bounded):
+    """Method 9 of ZIP: deflate with a window of 64 KiB and lengths to 65,538, so that one bit more makes that many bytes."""
+
+    PIECE = 64
+
+    def __init__(self) -> None:
+        import inflate64
+
+        codec = inflate64.Inflater()
+        super().__init__(codec, codec.inflate)
 
 
 def gzip_header(head: bytes) -> tuple[bytes, int | None]:

@@ -27,7 +27,7 @@ from safelight.extract.filetype.signatures import (
 )
 from safelight.extract.structure.texttype import text_type
 
-__all__ = ["FileType", "detect", "extension_mismatch", "kind_of", "warm_up"]
+__all__ = ["FileType", "by_ending", "detect", "extension_mismatch", "kind_of", "warm_up"]
 
 HEAD_BYTES = 65536
 """So much of the head is looked at; more is ignored."""
@@ -222,6 +222,15 @@ def _by_signature(head: bytes, size: int, tail: bytes) -> str | None:
     )
 
 
+def by_ending(tail: bytes) -> str | None:
+    """Name what is known by its last bytes: a ZIP archive with something before it or split, a disk image of Apple, a fixed VHD."""
+    if tail[-22:-18] == b"PK\x05\x06":
+        return "application/zip"
+    if tail[-512:].startswith(b"koly"):
+        return "application/x-apple-diskimage"
+    return "application/x-vhd" if tail[-512:].startswith(b"conectix") else None
+
+
 def _is_text(head: bytes) -> bool:
     """Whether few bytes are controls, in the whole head and in its first bytes: a binary header may stand before values that look like text."""
     return _few_controls(head) and _few_controls(head[:512])
@@ -240,9 +249,8 @@ def detect(head: bytes, size: int, tail: bytes = b"") -> FileType:
     found = _by_signature(head, size, tail)
     if found:
         return FileType(found, kind_of(found), "signature")
-    if tail[-512:].startswith(b"koly") or tail[-22:-18] == b"PK\x05\x06":
-        found = "application/zip" if tail[-22:-18] == b"PK\x05\x06" else "application/x-apple-diskimage"
-        return FileType(found, "archive", "signature")
+    if ending := by_ending(tail):
+        return FileType(ending, "archive", "signature")
     guessed = _libmagic(head)
     if guessed and guessed not in ("application/octet-stream", "text/plain", "application/x-empty", "inode/x-empty"):
         return FileType(guessed, kind_of(guessed), "libmagic")

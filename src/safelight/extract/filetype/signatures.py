@@ -56,6 +56,15 @@ MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\xfd7zXZ\x00", "application/x-xz"),
     (0, b"\x28\xb5\x2f\xfd", "application/zstd"),
     (0, b"MSCF\x00\x00\x00\x00", "application/vnd.ms-cab-compressed"),
+    (0, b"EVF\x09\x0d\x0a\xff\x00", "application/x-ewf"),
+    (0, b"EVF2\x0d\x0a\x81\x00", "application/x-ewf"),
+    (0, b"QFI\xfb", "application/x-qemu-disk"),
+    (0, b"KDMV", "application/x-vmdk"),
+    (0, b"COWD", "application/x-vmdk"),
+    (0, b"# Disk DescriptorFile", "application/x-vmdk"),
+    (0, b"conectix", "application/x-vhd"),
+    (0, b"vhdxfile", "application/x-vhdx"),
+    (0, b"MSWIM\x00\x00\x00", "application/x-ms-wim"),
     (257, b"ustar", "application/x-tar"),
     (0, b"\x1aE\xdf\xa3", "video/x-matroska"),
     (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\x00\xaa\x00\x62\xce\x6c", "video/x-ms-asf"),
@@ -118,8 +127,9 @@ DOCUMENTS = (
     "html",
     "ole-storage",
 )
+DISK_IMAGES = ("x-ewf", "x-qemu-disk", "x-vmdk", "x-vhd", "x-ms-wim", "x-apple-diskimage")
 ARCHIVES = ("zip", "x-7z", "rar", "gzip", "bzip2", "-xz", "zstd", "x-tar", "cab", "x-lzma", "x-compress", "java-archive", "android.package",
-            "x-cpio", "x-archive", "x-lha", "x-iso9660", "x-arj", "x-ace", "x-stuffit")  # fmt: skip
+            "x-cpio", "x-archive", "x-lha", "x-iso9660", "x-arj", "x-ace", "x-stuffit", *DISK_IMAGES)  # fmt: skip
 PROGRAMS = (
     "x-elf",
     "dosexec",
