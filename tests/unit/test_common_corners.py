@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from test_alike import EDITS, corners
 from test_features import found, scene
 
-from safelight.alike import common, features, geometry, index
+from safelight.alike import common, features, frames, geometry, index
 
 
 def plain(seed: int) -> Image.Image:
@@ -111,3 +111,76 @@ def test_a_frame_needs_no_third_picture() -> None:
     assert one is None or one.relation == "frame"
     assert two is not None
     assert two.relation == "same"
+
+
+def site(image: Image.Image) -> Image.Image:
+    """A page of one web site: head, side bar and foot hold more corners than the picture in it."""
+    page = Image.new("RGB", (660, 640), (244, 244, 246))
+    draw = ImageDraw.Draw(page)
+    draw.rectangle((0, 0, 660, 100), fill=(120, 20, 60))
+    draw.text((15, 5), "PICTURE BOARD", fill=(255, 255, 255), font_size=48)
+    draw.text((15, 62), "all that people send us, every day", fill=(255, 220, 220), font_size=28)
+    for n, word in enumerate(("Home", "Newest", "Popular", "Random", "Upload", "Contact", "Log in", "Rules")):
+        draw.rectangle((478, 112 + 58 * n, 655, 160 + 58 * n), fill=(215, 220, 235), outline=(90, 90, 120))
+        draw.text((490, 116 + 58 * n), word, fill=(20, 20, 60), font_size=34)
+    draw.text((10, 580), "Terms Privacy Imprint Board 2016 Help", fill=(60, 60, 60), font_size=30)
+    page.paste(image.resize((440, 440)), (20, 120))
+    return page
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_few_pages_of_one_site_are_not_linked(count: int) -> None:
+    """Too few for their corners to be common: the frame is told by the rectangle in it that agrees nowhere; each finds its own picture."""
+    images = [scene(930 + n) for n in range(count)]
+    gallery = [found(i) for i in images] + [found(site(i)) for i in images]
+    judged = list(common.judged(verified(gallery), gallery.__getitem__))
+    pages = {(a, b): s.relation for a, b, s in judged if a >= count}
+    assert len(pages) == count * (count - 1) // 2 and set(pages.values()) == {"frame"}
+    assert {(a, b) for a, b, s in judged if s.relation != "frame"} == {(n, n + count) for n in range(count)}
+
+
+def test_what_shares_more_than_strips_is_no_frame() -> None:
+    """A collage with another second picture, one with another picture in the middle, a large sticker, a poor copy, the same page twice."""
+    one, two, three, four = (scene(940 + n) for n in range(4))
+
+    def beside(*images: Image.Image) -> Image.Image:
+        page = Image.new("RGB", (400 * len(images), 300))
+        for n, image in enumerate(images):
+            page.paste(image, (400 * n, 0))
+        return page
+
+    covered = one.copy()
+    covered.paste(two.resize((200, 150)), (100, 75))
+    pairs = [
+        (beside(one, two), beside(one, three)),
+        (beside(two, one), beside(three, one)),
+        (beside(one, two, four), beside(one, three, four)),
+        (one, covered),
+        (one, one.resize((100, 75)).resize((400, 300))),
+        (site(one), site(one).resize((330, 310))),
+    ]
+    for left, right in pairs:
+        shared = geometry.shared(found(left), found(right))
+        assert shared is not None and shared.relation != "frame"
+
+
+def test_the_largest_rectangle_is_that_of_brute_force() -> None:
+    """Over random cells: as large as any that is found by looking at each."""
+    rng = np.random.default_rng(4)
+    for share in (0.01, 0.02, 0.04, 0.1):
+        cells = rng.random((frames.GRID, frames.GRID)) < share
+        sizes = [
+            (bottom - top) * (right - left)
+            for top in range(frames.GRID)
+            for bottom in range(top + 1, frames.GRID + 1)
+            for left in range(frames.GRID)
+            for right in range(left + 1, frames.GRID + 1)
+            if not cells[top:bottom, left:right].any()
+        ]
+        hole = frames._largest_without(cells)
+        if max(sizes) < frames.HOLE * frames.GRID**2:
+            assert hole is None
+        else:
+            assert hole is not None
+            top, left, bottom, right = hole
+            assert (bottom - top) * (right - left) == max(sizes) and not cells[top:bottom, left:right].any()

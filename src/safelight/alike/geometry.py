@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safelight.alike.features import Features
+from safelight.alike.frames import is_frame
 
 INLIERS = 6
 """Corners that agree, at least 10 pixels of the plane apart from one another."""
@@ -101,7 +102,8 @@ def one_way(a: Features, b: Features, mirrored: bool) -> Shared | None:
     if not _is_enough(inliers, seen, share, min(area_a, area_b)):
         relation = NOTHING
     else:
-        relation = "frame" if _is_confined(inliers, *whole) else _relation(a, b, affine, box_a, box_b)
+        framing = _is_confined(inliers, *whole) or (not mirrored and is_frame(a, b, affine, np.frombuffer(agreeing, "<u2").reshape(-1, 2)))
+        relation = "frame" if framing else _relation(a, b, affine, box_a, box_b)
     return Shared(
         relation, mirrored, inliers, seen, min(whole[:2]), whole[3] / whole[2], share, area_a, area_b, box_a, box_b, affine, agreeing
     )

@@ -24,7 +24,7 @@ from safelight.facts.reader import Facts
 from safelight.facts.writer import TableWriter
 
 STEP = "alike-1"
-RULES = 2
+RULES = 3
 """Raised when the same features give other links: then cases are linked anew."""
 
 Row = tuple[Any, ...]

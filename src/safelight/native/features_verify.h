@@ -67,31 +67,53 @@ static void mirror_features(FeatureSet *set) {
     }
 }
 
-FEATURE_CLONES static void distances(const uint64_t *one, const FeatureSet *set, uint16_t *row) {
+/* Write the distances of one descriptor from those of a set. Returns the number of the nearest, of equals the first. */
+FEATURE_CLONES static int distances(const uint64_t *one, const FeatureSet *set, uint16_t *row) {
+    uint32_t nearest = UINT32_MAX;
     for (int j = 0; j < set->count; j++) {
         const uint64_t *w = set->word[j];
         row[j] = (uint16_t)(__builtin_popcountll(one[0] ^ w[0]) + __builtin_popcountll(one[1] ^ w[1]) +
                             __builtin_popcountll(one[2] ^ w[2]) + __builtin_popcountll(one[3] ^ w[3]));
     }
+    for (int j = 0; j < set->count; j++) {
+        uint32_t key = (uint32_t)row[j] * FEATURE_MOST + (uint32_t)j;
+        nearest = key < nearest ? key : nearest;
+    }
+    return (int)(nearest % FEATURE_MOST);
+}
+
+/* Say whether any of 16 distances is at most this one. */
+FEATURE_CLONES static int any_within(const uint16_t *row, int most) {
+    Bits16 found;
+    memcpy(&found, row, sizeof found);
+    found = (Bits16)(found <= (uint16_t)most);
+    uint64_t word[4];
+    memcpy(word, &found, sizeof word);
+    return (word[0] | word[1] | word[2] | word[3]) != 0;
+}
+
+/* Say whether a descriptor at another place than the nearest is nearly as near. `row` is filled up to whole sixteens. */
+static int has_rival(const FeatureSet *b, const uint16_t *row, int best) {
+    double reach = APART * LEVEL_SCALE[b->level[best]];
+    int most = row[best];
+    while (!(row[best] < SHARPER * (most + 1))) most++;
+    for (int start = 0; start < b->count; start += 16) {
+        if (!any_within(row + start, most)) continue;
+        for (int j = start; j < start + 16 && j < b->count; j++)
+            if (row[j] <= most && (fabs(b->x[j] - b->x[best]) > reach || fabs(b->y[j] - b->y[best]) > reach)) return 1;
+    }
+    return 0;
 }
 
 /* Pair each feature of `a` with the nearest of `b`, where no other place of `b` is nearly as near; of those that chose one
    feature of `b` the nearest is left. */
 static void pair_features(const FeatureSet *a, const FeatureSet *b, Verdict *v) {
     for (int j = 0; j < b->count; j++) v->used[j] = -1;
+    for (int j = b->count; j % 16; j++) v->row[j] = UINT16_MAX;
     v->pairs = 0;
     for (int i = 0; i < a->count; i++) {
-        distances(a->word[i], b, v->row);
-        int best = 0, second = 256;
-        for (int j = 1; j < b->count; j++)
-            if (v->row[j] < v->row[best]) best = j;
-        if (v->row[best] > NEAREST) continue;
-        double reach = APART * LEVEL_SCALE[b->level[best]];
-        for (int j = 0; j < b->count; j++) {
-            if (v->row[j] >= second) continue;
-            if (fabs(b->x[j] - b->x[best]) > reach || fabs(b->y[j] - b->y[best]) > reach) second = v->row[j];
-        }
-        if (!(v->row[best] < SHARPER * second)) continue;
+        int best = distances(a->word[i], b, v->row);
+        if (v->row[best] > NEAREST || has_rival(b, v->row, best)) continue;
         int other = v->used[best];
         if (other >= 0 && v->pair[other].distance <= v->row[best]) continue;
         if (other < 0) other = v->used[best] = v->pairs++;
