@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from kits import matcher_kit
 from safelight.match import pdq
 from safelight.match.digests import bits_for, expand, lookup, plain_lookup, prefix_table
-from safelight.native import _hamming
+from safelight.match.spill import sort_rows
+from safelight.native import _digestset, _hamming
 from safelight.native.hamming_twin import join as plain_join
 
 WAYS = [
@@ -196,3 +197,32 @@ def test_the_table_is_the_same_in_pieces() -> None:
                     table.add(keys[at : at + size])
                 table.close()
                 assert prefix_table(keys, bits).astype("<u8").tobytes() == out.getvalue()
+
+
+@pytest.mark.parametrize("width", [16, 32])
+def test_a_large_batch_is_answered_in_the_order_of_its_queries(width: int) -> None:
+    """Batches that are parted by their first bits inside the kernel give each query its own answer, duplicates and all."""
+    rng = np.random.default_rng(11)
+    rows = rng.integers(0, 256, ((33 << 20) // width, width), dtype=np.uint8)
+    rows[:40] = rows[40]  # duplicates
+    rows[50:90, :12] = rows[50, :12]  # one head, different ends
+    keys = sort_rows(rows)
+    queries = np.concatenate([rows[:3000], keys[:20], keys[-20:], rng.integers(0, 256, (3000, width), dtype=np.uint8)])
+    queries[-10:, :12] = rows[50, :12]
+    rng.shuffle(queries)
+    bits = bits_for(len(keys))
+
+    first, count = lookup(keys, prefix_table(keys, bits), bits, queries)
+    wanted_first, wanted = plain_lookup(keys, queries)
+    assert wanted.tolist() == count.tolist()
+    assert wanted_first[wanted > 0].tolist() == first[wanted > 0].tolist()
+    assert wanted.max() == 41
+
+
+def test_answers_that_have_no_room_are_refused() -> None:
+    """The kernel writes where the caller says, and nowhere else."""
+    keys = hard_keys("random", 16)
+    room, short = np.zeros(len(keys), np.int64), np.zeros(len(keys) - 1, np.int64)
+    for first, count in ((short, room), (room, short)):
+        with pytest.raises(ValueError, match="do not fit together"):
+            _digestset.lookup(keys, 16, prefix_table(keys, 4), 4, keys, first, count)

@@ -57,10 +57,11 @@ def lookup(keys: Bytes2D, table: NDArray[np.uint64], bits: int, queries: Bytes2D
 
     if not len(queries) or not len(keys):
         return np.zeros(len(queries), np.int64), np.zeros(len(queries), np.int64)
-    found, counts = _digestset.lookup(
-        np.ascontiguousarray(keys), keys.shape[1], np.ascontiguousarray(table), bits, np.ascontiguousarray(queries)
+    first, count = np.empty(len(queries), np.int64), np.empty(len(queries), np.int64)  # NumPy asks for large pages; bytes would not
+    _digestset.lookup(
+        np.ascontiguousarray(keys), keys.shape[1], np.ascontiguousarray(table), bits, np.ascontiguousarray(queries), first, count
     )
-    return np.frombuffer(found, np.int64), np.frombuffer(counts, np.int64)
+    return first, count
 
 
 def expand(first: Longs, count: Longs) -> tuple[Longs, Longs]:
