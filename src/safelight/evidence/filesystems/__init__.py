@@ -78,6 +78,7 @@ PARTS = tuple(
             "fat_folder",
             "first_second",
             "iso9660_records",
+            "iso9660_sessions",
             "ntfs_folder",
             "tsk",
             "tsk_accounts",

@@ -17,7 +17,9 @@ class Iso9660:
         return head(volume, VOLUME_DESCRIPTORS + 1, 5) == b"CD001"
 
     def open(self, volume: ByteSource) -> OpenFileSystem:
-        return open_by(volume, open_tsk, open_records)
+        from safelight.evidence.filesystems.iso9660_sessions import WithSessions
+
+        return WithSessions(open_by(volume, open_tsk, open_records), volume)
 
 
 def open_tsk(volume: ByteSource) -> OpenFileSystem:

@@ -43,10 +43,10 @@ class Record(NamedTuple):
     system_use: bytes
 
 
-def descriptors(volume: ByteSource) -> list[Descriptor]:
-    """Return the primary descriptor and those of Joliet, in order; raise `Unreadable` where there is none."""
+def descriptors(volume: ByteSource, first: int = FIRST_DESCRIPTOR) -> list[Descriptor]:
+    """Return the primary descriptor and those of Joliet, in order, from sector `first` on; raise `Unreadable` where there is none."""
     found = []
-    for number in range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + MAX_DESCRIPTORS):
+    for number in range(first, first + MAX_DESCRIPTORS):
         raw = volume.read_at(number * SECTOR, SECTOR)
         if len(raw) < SECTOR or raw[1:6] != b"CD001" or raw[0] == 255:
             break
@@ -88,13 +88,13 @@ def rock_ridge_name(system_use: bytes) -> bytes:
 
 
 class Iso9660Records:
-    """An opened disc; see `OpenFileSystem`."""
+    """An opened disc, or the session of it whose descriptors begin at sector `first`; see `OpenFileSystem`."""
 
     name = "iso9660"
 
-    def __init__(self, volume: ByteSource) -> None:
+    def __init__(self, volume: ByteSource, first: int = FIRST_DESCRIPTOR) -> None:
         self._volume = volume
-        found = descriptors(volume)
+        found = descriptors(volume, first)
         self._tree = next((d for d in found if d.joliet), found[0])
         self.label = found[0].label
         self._accounts: Accounts | None = None
