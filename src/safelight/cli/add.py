@@ -15,10 +15,21 @@ if TYPE_CHECKING:
     from safelight.case import Case, Exhibit, Part, Scope
 
 
+CHAINED = (b"KDMV", b"COWD", b"# Disk DescriptorFile", b"conectix", b"vhdxfile", b"QFI\xfb")
+"""First bytes of the images that may have a parent, see `safelight.evidence.containers`."""
+
+
 @click.command()
 @click.argument("case", type=click.Path(path_type=Path))
 @click.argument("evidence", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--exhibit", "label", help="Label of the exhibit; several images or folders become its sources. Default: the file's name.")
+@click.option(
+    "--parent",
+    "parents",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="The parent of a snapshot, overlay or differencing disk, nearest first (may be repeated).",
+)
 @click.option("--quick", is_flag=True, help="Do not digest the image files now (SHA-256): sizes and times only.")
 @click.option("--verify", is_flag=True, help="Check the acquisition digests that an image carries (E01); the verdict goes to the ledger.")
 @click.option("--scope-order", default="", help="The order that limits what may be looked at, e.g. its number.")
@@ -28,7 +39,14 @@ if TYPE_CHECKING:
 @click.option("--scope-until", default="", help="Only what was changed on this day or before.")
 @click.option("--without-sandbox", is_flag=True, help="Parse evidence without the sandbox (with --verify). Written to the ledger.")
 def command(
-    case: Path, evidence: tuple[Path, ...], label: str | None, quick: bool, verify: bool, without_sandbox: bool, **scope: Any
+    case: Path,
+    evidence: tuple[Path, ...],
+    label: str | None,
+    parents: tuple[Path, ...],
+    quick: bool,
+    verify: bool,
+    without_sandbox: bool,
+    **scope: Any,
 ) -> int:
     """Add EVIDENCE to CASE: disk images (the first segment is enough) and folders. Nothing is copied, nothing is changed.
 
@@ -37,13 +55,17 @@ def command(
       safelight add operation.case laptop.E01 phone-folder/ --exhibit 2016-041-A
     """
     from safelight.case import Case
-    from safelight.errors import DONE, NOT_VERIFIED
+    from safelight.errors import DONE, NOT_VERIFIED, Usage
 
+    if parents and len(evidence) != 1:
+        raise Usage("--parent goes with one image; add the others by themselves. Nothing was added.")
     opened = Case(case)
     restored(opened)
     sources = [
         _prepare(opened, path, label or _default_label(path), quick) for path in evidence
     ]  # all of them are good before one is written
+    if parents:
+        sources = [_with_parents(sources[0], parents, quick)]
     code = DONE
     for path, form, parts in sources:
         exhibit = _exhibit(opened, label or _default_label(path), form, parts, _scope(**scope))
@@ -60,7 +82,6 @@ def command(
 def _prepare(case: Case, path: Path, label: str, quick: bool) -> tuple[Path, str, tuple[Part, ...]]:
     from safelight.case import Part
     from safelight.errors import Usage
-    from safelight.evidence.containers.segments import collect_segments
 
     resolved = path.resolve()
     if not path.exists():
@@ -71,15 +92,43 @@ def _prepare(case: Case, path: Path, label: str, quick: bool) -> tuple[Path, str
         if any(e.label == label and e.parts[0].path == str(resolved) for e in case.exhibits() if e.form == "folder"):
             raise Usage(f"{resolved} is already a source of exhibit {label}. Nothing was added.")
         return path, "folder", (Part(path=str(resolved), size=0, mtime=resolved.stat().st_mtime_ns),)
-    try:
-        segments = collect_segments(resolved)
-    except (ValueError, OSError) as e:
-        raise Usage(f"{path}: {e}. Nothing was added.") from None
+    segments = _segments(path)
     known = {part.path for exhibit in case.exhibits() for part in exhibit.parts}
     for segment in segments:
         if str(segment) in known:
             raise Usage(f"{segment} is already part of an exhibit of this case. Nothing was added.")
     return path, "image", tuple(_part(s, quick) for s in segments)
+
+
+def _segments(path: Path) -> list[Path]:
+    from safelight.errors import Usage
+    from safelight.evidence.containers.segments import SegmentGap, collect_segments
+
+    try:
+        return collect_segments(path.resolve())
+    except FileNotFoundError:
+        raise Usage(f"{path} does not exist. Nothing was added.") from None
+    except (SegmentGap, ValueError, OSError) as e:
+        raise Usage(f"{path}: {e}. Nothing was added.") from None
+
+
+def _with_parents(source: tuple[Path, str, tuple[Part, ...]], parents: tuple[Path, ...], quick: bool) -> tuple[Path, str, tuple[Part, ...]]:
+    """The image with the files of its parents behind its own. A parent may be an exhibit too, or the parent of another."""
+    from safelight.errors import Usage
+
+    path, form, parts = source
+    # Only a format that names its parent: the files of any other are joined, and a parent would become a part of the disk.
+    if form != "image" or not _head(path).startswith(CHAINED):
+        raise Usage(f"{path} is no VMDK, VHD, VHDX or QCOW image, so it has no --parent. Nothing was added.")
+    files = [file for parent in parents for file in _segments(parent)]
+    if any(file.is_dir() for file in files):
+        raise Usage("a --parent is an image, not a folder. Nothing was added.")
+    return path, form, (*parts, *(_part(file, quick) for file in files))
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(32)
 
 
 def _part(path: Path, quick: bool) -> Part:

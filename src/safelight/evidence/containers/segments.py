@@ -1,6 +1,6 @@
 """Which files of a folder belong to one image: by names alone, outside the sandbox, before any byte is parsed.
 
-Knows EWF (`.E01` to `.ZZZ`), numbered raw (`.000`, `.001`), lettered raw (`.aa`) and the extents of a split VMDK. A gap in the
+Knows EWF (`.E01` to `.ZZZ`), numbered raw (`.000`, `.001`, `.00`), lettered raw (`.aa`) and the extents of a split VMDK. A gap in the
 numbers is an error: half an image must never be taken for the whole.
 """
 
@@ -29,7 +29,7 @@ def collect_segments(path: Path) -> list[Path]:
     suffix = path.suffix[1:]
     if re.fullmatch(r"(?i)[es]\d\d", suffix):
         return _ewf(path)
-    if re.fullmatch(r"\d{3,5}", suffix):
+    if re.fullmatch(r"\d{2,5}", suffix):
         return _numbered(path)
     if re.fullmatch(r"(?i)a{2,3}", suffix):
         return _lettered(path)
@@ -85,7 +85,8 @@ def _numbered(path: Path) -> list[Path]:
     present = {k: v for k, v in _folder(path).items() if re.fullmatch(rf"\d{{{width}}}", k)}
     start = 0 if "0" * width in present else 1
     if start == 1 and f"{1:0{width}}" not in present:
-        if int(path.suffix[1:]) > 1 and len(present) > 1:
+        # Two digits are also versions and dates (report.10, report.11): only a set that begins is one (`split -d` writes x.00 on).
+        if width > 2 and int(path.suffix[1:]) > 1 and len(present) > 1:
             raise SegmentGap(
                 f"neither {path.with_suffix('.' + '0' * width).name} nor {path.with_suffix(f'.{1:0{width}}').name} is in {path.parent}"
             )

@@ -12,12 +12,14 @@ from typing import Any
 from safelight.evidence.bytesource import FileObject
 from safelight.evidence.containers.libyal import LibyalImage, base_name, by_name, guarded
 from safelight.evidence.source import ByteSource, Image, Segment, Unreadable
+from safelight.problems import Problem
 
 name = "vhd"
 
 COOKIE = b"conectix"
 VHDX = b"vhdxfile"
 MAX_PARENTS = 32
+UNALIGNED = "libvhdi reads a sector of the parent as zeros where it shares a group of eight with sectors of this differencing disk"
 FOOTER_SIZES = (512, 511)
 """Bytes of the footer; versions before Virtual PC 2004 wrote 511 (VHD specification)."""
 
@@ -71,7 +73,12 @@ def open(segments: Sequence[Segment]) -> Image:  # the name is that of the proto
             guarded(partial(handles[-1].set_parent, handle), files)
         handles.append(handle)
         wanted = _parent(handle, rest, files)
-    return LibyalImage(handles[0], files, handles[1:])
+    problems = [Problem("second-reader", UNALIGNED, complete=False)] if len(handles) > 1 and not _is_vhdx(segments[0]) else []
+    return LibyalImage(handles[0], files, handles[1:], problems)
+
+
+def _is_vhdx(segment: Segment) -> bool:
+    return segment.source.read_at(0, 8) == VHDX
 
 
 def _refuse_cut(source: ByteSource) -> None:
