@@ -34,7 +34,7 @@ def differencing_vhd(parent: Path, target: Path, block: int, sector: int, data: 
     """Write a differencing VHD that holds `data` from `sector` of `block` on (VHD specification, "Dynamic Disk Header Format")."""
     footer = bytearray(parent.read_bytes()[:512])
     identifier, stamp = bytes(footer[68:84]), footer[24:28]
-    footer[60:64], footer[68:84] = (4).to_bytes(4, "big"), bytes(range(16))
+    footer[60:64], footer[68:84] = (4).to_bytes(4, "big"), bytes(b ^ 1 for b in identifier)
     entries = -(-int.from_bytes(footer[48:56], "big") // BLOCK)
     header = bytearray(1024)
     header[:16] = b"cxsparse" + b"\xff" * 8
@@ -55,21 +55,46 @@ def differencing_vhd(parent: Path, target: Path, block: int, sector: int, data: 
 
 
 @needs_qemu
-def test_differencing_vhd_with_its_parent(tmp_path: Path) -> None:
-    """Sectors of the child where it has them, those of the parent elsewhere; qemu-img made the parent."""
+@pytest.mark.parametrize(("sector", "count"), [(100, 10), (96, 8), (15, 1), (0, 3), (1000, 777)])
+def test_differencing_vhd_with_its_parent(sector: int, count: int, tmp_path: Path) -> None:
+    """Sectors of the child where it has them, those of the parent elsewhere, also in one group of eight; alone it is a missing part."""
     raw = tmp_path / "disk.raw"
     raw.write_bytes(disk_bytes())
     base = convert(raw, tmp_path / "base.vhd", "vpc")
-    child = differencing_vhd(base, tmp_path / "child.vhd", 1, 96, b"\x5a" * 4096)
-    want = bytearray(open_image(memory_segments([base]))[1].read_at(0, len(disk_bytes())))
-    assert bytes(want) == disk_bytes()
-    want[BLOCK + 49152 : BLOCK + 49152 + 4096] = b"\x5a" * 4096
+    data = b"\x5a" * (count * 512)
+    child = differencing_vhd(base, tmp_path / "child.vhd", 1, sector, data)
+    want, at = bytearray(disk_bytes()), BLOCK + sector * 512
+    want[at : at + len(data)] = data
     image = open_image(memory_segments([child, base]))[1]
     assert image.read_at(0, len(want)) == bytes(want)
-    assert [(p.kind, p.complete) for p in image.problems] == [("second-reader", False)]
+    for offset, size in ((at - 700, 2000), (BLOCK - 3, 7), (at + len(data) - 1, 5000)):
+        assert image.read_at(offset, size) == bytes(want[offset : offset + size])
     with pytest.raises(Unreadable, match=r"base\.vhd") as caught:
         open_image(memory_segments([child]))
     assert caught.value.kind == "missing-part"
+
+
+@needs_qemu
+def test_a_chain_of_differencing_vhd_and_a_stranger_as_parent(tmp_path: Path) -> None:
+    """Child over child over disk; a file with the name of the parent and another identifier is refused, a cut child is an error."""
+    raw = tmp_path / "disk.raw"
+    raw.write_bytes(disk_bytes())
+    base = convert(raw, tmp_path / "base.vhd", "vpc")
+    middle = differencing_vhd(base, tmp_path / "middle.vhd", 0, 100, b"m" * 5120)
+    top = differencing_vhd(middle, tmp_path / "top.vhd", 0, 105, b"t" * 1024)
+    want = bytearray(disk_bytes())
+    want[51200:56320] = b"m" * 5120
+    want[53760:54784] = b"t" * 1024
+    assert open_image(memory_segments([top, middle, base]))[1].read_at(0, len(want)) == bytes(want)
+    (tmp_path / "stranger").mkdir()
+    stranger = convert(raw, tmp_path / "stranger" / "base.vhd", "vpc")
+    with pytest.raises(Unreadable, match="identifier"):
+        open_image(memory_segments([middle, stranger]))
+    wrong = bytearray(middle.read_bytes())
+    wrong[600] ^= 1
+    middle.write_bytes(wrong)
+    with pytest.raises(Unreadable, match="checksum"):
+        open_image(memory_segments([middle, base]))
 
 
 @needs_qemu

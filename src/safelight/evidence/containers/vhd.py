@@ -1,4 +1,4 @@
-"""Virtual PC and Hyper-V disks by libvhdi: VHD dynamic and fixed, VHDX, differencing disks with their parents.
+"""Virtual PC and Hyper-V disks by libvhdi: VHD dynamic and fixed, VHDX; differencing VHD by an own reader.
 
 A fixed VHD has no header, only a footer of 512 bytes at its end: it is found by that, with its checksum, before raw is asked.
 """
@@ -11,6 +11,7 @@ from typing import Any
 
 from safelight.evidence.bytesource import FileObject
 from safelight.evidence.containers.libyal import LibyalImage, base_name, by_name, guarded
+from safelight.evidence.containers.vhd_differencing import DIFFERENCING, DifferencingVhd, Header
 from safelight.evidence.source import ByteSource, Image, Segment, Unreadable
 from safelight.problems import Problem
 
@@ -19,7 +20,10 @@ name = "vhd"
 COOKIE = b"conectix"
 VHDX = b"vhdxfile"
 MAX_PARENTS = 32
-UNALIGNED = "libvhdi reads a sector of the parent as zeros where it shares a group of eight with sectors of this differencing disk"
+UNPROVEN = (
+    "a differencing VHDX is read by libvhdi alone: its like for VHD gives zeros for sectors of the parent that share a group of eight "
+    "with sectors of the child"
+)
 FOOTER_SIZES = (512, 511)
 """Bytes of the footer; versions before Virtual PC 2004 wrote 511 (VHD specification)."""
 
@@ -57,6 +61,9 @@ def open(segments: Sequence[Segment]) -> Image:  # the name is that of the proto
     import pyvhdi
 
     _refuse_cut(segments[0].source)
+    head = segments[0].source.read_at(0, 64)
+    if head[:8] == COOKIE and int.from_bytes(head[60:64], "big") == DIFFERENCING:
+        return _differencing(segments)
     handles: list[Any] = []
     files: list[FileObject] = []
     rest = list(segments)
@@ -73,12 +80,22 @@ def open(segments: Sequence[Segment]) -> Image:  # the name is that of the proto
             guarded(partial(handles[-1].set_parent, handle), files)
         handles.append(handle)
         wanted = _parent(handle, rest, files)
-    problems = [Problem("second-reader", UNALIGNED, complete=False)] if len(handles) > 1 and not _is_vhdx(segments[0]) else []
+    problems = [Problem("second-reader", UNPROVEN, complete=False)] if len(handles) > 1 else []
     return LibyalImage(handles[0], files, handles[1:], problems)
 
 
-def _is_vhdx(segment: Segment) -> bool:
-    return segment.source.read_at(0, 8) == VHDX
+def _differencing(segments: Sequence[Segment]) -> DifferencingVhd:
+    """The first segment over its parent, which is opened with the others as its own parents."""
+    if len(segments) > MAX_PARENTS + 1:
+        raise Unreadable("unsupported", f"more than {MAX_PARENTS} parents")
+    header = Header(segments[0].source)
+    rest = list(segments[1:])
+    parent = by_name(rest, base_name(header.parent))
+    if parent is None:
+        raise Unreadable("missing-part", f"the parent {header.parent!r} of this differencing disk is not there")
+    if parent.source.read_at(footer_at(parent.source) or 0, 512)[68:84] != header.parent_id:
+        raise Unreadable("missing-part", f"{header.parent!r} is not the parent of this differencing disk: its identifier is another")
+    return DifferencingVhd(segments[0].source, header, open([parent, *(s for s in rest if s is not parent)]))
 
 
 def _refuse_cut(source: ByteSource) -> None:
