@@ -112,6 +112,20 @@ def test_gpt_of_4096_byte_sectors(tmp_path: Path) -> None:
     assert problems(disk) == []
 
 
+@needs_mmls
+@pytest.mark.parametrize(("at", "words"), [(1080, b"\x53\xef"), (510, b"\x55\xaa"), (0, b"XFSB")])
+def test_mbr_of_4096_byte_sectors(at: int, words: bytes, tmp_path: Path) -> None:
+    """The unit is the one by which a volume begins where an entry says; where none does, or one does by 512, it is 512."""
+    disk = bytearray(10000 * 4096)
+    disk[:512] = mbr_sector((0, 0x83, 256, 2000), (0, 0x83, 4096, 2000))
+    small = [(p.offset, p.size) for p in partitions(disk)]
+    assert small == [(256 * 512, 2000 * 512), (4096 * 512, 2000 * 512)]
+    disk[256 * 4096 + at : 256 * 4096 + at + len(words)] = words
+    assert mmls_spans(disk, tmp_path, "-b", "4096") == spans(partitions(disk), 4096)
+    disk[4096 * 512 + at : 4096 * 512 + at + len(words)] = words
+    assert small == [(p.offset, p.size) for p in partitions(disk)]
+
+
 def test_steps_and_labels() -> None:
     """Steps are slots: a free slot keeps its number, logical partitions count from 5; labels are decoded."""
     assert [p.step for p in partitions(mbr_disk())] == ["mbr:1", "mbr:2", "mbr:5", "mbr:6", "mbr:7"]

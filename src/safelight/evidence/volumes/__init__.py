@@ -20,6 +20,17 @@ SCHEMES = (
 """Modules with `name`, `detect(disk)` and `partitions(disk)`, see `safelight.evidence.source.VolumeScheme`."""
 
 WHOLE = "whole"
+LARGE_SECTORS = (4096,)
+VOLUME_SIGNATURES = (
+    (510, b"\x55\xaa"),  # FAT, NTFS, exFAT, BitLocker
+    (1080, b"\x53\xef"),  # ext
+    (0, b"XFSB"),
+    (0, b"LUKS\xba\xbe"),
+    (1024, b"H+"),
+    (1024, b"HX"),
+    (32, b"NXSB"),
+)
+"""(offset, bytes) at the start of a volume; they tell which unit an MBR counts in, not what the volume is."""
 
 
 def warm_up() -> None:
@@ -32,7 +43,8 @@ def warm_up() -> None:
 def scan(disk: ByteSource, sector_size: int = 512) -> list[Partition | Problem]:
     """List the partitions of a disk in table order, problems where they were met; one partition `whole` where no table is.
 
-    `sector_size` is the unit of MBR entries; GPT finds its own (512 or 4096). What reaches beyond the end of the disk is a
+    `sector_size` is the unit of MBR entries unless volumes begin where 4,096 bytes say and none where it says; GPT finds its own (512 or
+    4096). What reaches beyond the end of the disk is a
     problem `truncated` and is offered with the size that the table says. Never raises for what the disk holds.
     """
     found: list[Partition | Problem] = []
@@ -43,7 +55,7 @@ def scan(disk: ByteSource, sector_size: int = 512) -> list[Partition | Problem]:
             found.extend(gpt.partitions(disk))
             found.extend(_beside_gpt(disk, sector_size, found) if has_mbr else _unprotected(disk, sector_size))
         elif has_mbr:
-            found.extend(mbr.partitions(disk, sector_size))
+            found.extend(mbr.partitions(disk, _mbr_unit(disk, sector_size)))
         elif apm.detect(disk):
             found.extend(apm.partitions(disk))
     except Unreadable as error:
@@ -55,6 +67,23 @@ def scan(disk: ByteSource, sector_size: int = 512) -> list[Partition | Problem]:
         found = [p for p in found if isinstance(p, Problem) or p.offset]
         found.insert(0, Partition(WHOLE, 0, disk.size, ""))
     return _checked(found, disk.size)
+
+
+def _mbr_unit(disk: ByteSource, sector_size: int) -> int:
+    """Bytes that the entries of an MBR count in: those of a disk with sectors of 4,096 bytes where a volume begins so and none else."""
+    for unit in (sector_size, *LARGE_SECTORS):
+        if any(isinstance(p, Partition) and _begins_volume(disk, p.offset) for p in mbr.partitions(disk, unit)):
+            return unit
+    return sector_size
+
+
+def _begins_volume(disk: ByteSource, offset: int) -> bool:
+    """Whether a file system or an encrypted volume with a signature begins there."""
+    try:
+        head = disk.read_at(offset, 2048)
+    except Unreadable:
+        return False
+    return any(head[at : at + len(words)] == words for at, words in VOLUME_SIGNATURES)
 
 
 def _beside_gpt(disk: ByteSource, sector_size: int, found: Sequence[Partition | Problem]) -> list[Partition | Problem]:
