@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from command import Command
-from safelight.extract import shard
+from safelight.case import Case, Exhibit
+from safelight.extract import listing, shard
+from safelight.report.history import about
 from safelight.sandbox import protocol
 from safelight.sandbox.parent import WorkerDied
 
@@ -137,3 +140,25 @@ def test_answers_that_contradict_one_another_do_not_stop_the_run(listed: Command
 
     assert {0, 1, 2, 3, 4} == {i["ordinal"] for i in items}
     assert 12 == sum(1 for i in items if i["ordinal"] != 3 and i["sha256"])
+
+
+def test_a_listing_that_began_again_says_so(safelight: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its worker was killed from outside once: the listing is whole, and ledger and report name the second try."""
+    image = safelight.folder / "disk.img"
+    subprocess.run(["mformat", "-C", "-f", "160", "-i", image, "::"], check=True)
+    safelight("new", safelight.case)
+    safelight("add", safelight.case, image, "--exhibit", "A")
+    real, tries = listing._image, list[bool]()
+
+    def image_of(exhibit: Exhibit, walls: bool, last: bool) -> Iterator[Any]:
+        tries.append(last)
+        if not last:
+            raise listing._Killed
+        yield from real(exhibit, walls, last)
+
+    monkeypatch.setattr(listing, "_image", image_of)
+    case = Case(safelight.case)
+    whole = listing.list_exhibit(case, case.exhibit("A"), True, lambda _: None)
+    assert tries == [False, True]
+    assert whole["begun"] == 2
+    assert "begun again" in about({"what": "list", "exhibit": "A", **whole})

@@ -91,14 +91,15 @@ def open_image(worker: Sandbox, exhibit: Exhibit) -> protocol.Opened:
 def list_exhibit(case: Case, exhibit: Exhibit, walls: bool, progress: Callable[[int], None]) -> dict[str, Any]:
     """List one exhibit into its folder of facts and return the counts and digests for the ledger.
 
-    Where the worker is killed from outside (for want of memory, by an operator), the listing begins once more; a second time it ends there.
+    Where the worker is killed from outside (for want of memory, by an operator), the listing begins once more, and the ledger says so by
+    `begun`: 2; a second time it ends there.
     """
     target = Layout(case.folder).listed(exhibit.key)
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         return _list(case, exhibit, target, _image(exhibit, walls, last=False), progress)
     except _Killed:
-        return _list(case, exhibit, target, _image(exhibit, walls, last=True), progress)
+        return {**_list(case, exhibit, target, _image(exhibit, walls, last=True), progress), "begun": 2}
 
 
 def _list(case: Case, exhibit: Exhibit, target: Path, image: Iterator[Found], progress: Callable[[int], None]) -> dict[str, Any]:

@@ -151,7 +151,8 @@ def about(e: dict[str, Any]) -> str:
         case "run-end":
             return "the run came to its end"
         case "list":
-            return f"{e['exhibit']}: {e['items']:,} items, {sum(e['problems'].values()):,} problems, {e['shards']:,} shard(s)"
+            again = ", begun again after the worker was killed" if "begun" in e else ""
+            return f"{e['exhibit']}: {e['items']:,} items, {sum(e['problems'].values()):,} problems, {e['shards']:,} shard(s){again}"
         case "making":
             return f"{e['folder']}: {len(e['files']):,} file(s) are made and about to get their name"
         case "compact":
