@@ -355,8 +355,8 @@ def cost(image: Path) -> tuple[int, float, int]:
 @pytest.mark.slow
 @pytest.mark.parametrize(("small", "large"), [("ext4_10k", "ext4_100k"), ("ntfs_10k", "ntfs_100k"), ("fat32_10k", "fat32_100k")])
 def test_large_folder_is_linear(small: str, large: str) -> None:
-    """Ten times the names in one folder cost at most twelve times the CPU."""
-    few, many = cost(getattr(images, small)()), cost(getattr(images, large)())
+    """Ten times the names in one folder cost at most twelve times the CPU: the least of three, since other work beside costs CPU too."""
+    few, many = (min((cost(getattr(images, name)()) for _ in range(3)), key=lambda c: c[1]) for name in (small, large))
     assert many[0] > 9 * few[0]
     assert many[1] < 12 * few[1]
 

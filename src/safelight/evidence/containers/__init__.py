@@ -63,7 +63,8 @@ def open_image(segments: Sequence[Segment]) -> tuple[str, Image]:
 
 def warm_up() -> None:
     """Import all members and the libraries and character sets they need, before the sandbox closes `open`."""
-    codecs.lookup("utf-16")
+    for codec in ("utf-16", "utf-16-be"):
+        codecs.lookup(codec)
     for name in CONTAINERS:
         member = import_module(f"{__name__}.{name}")
         prepare = getattr(member, "warm_up", None)

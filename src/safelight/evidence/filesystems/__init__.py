@@ -88,5 +88,5 @@ PARTS = tuple(
     )
 )
 """Modules that the formats import when they open a volume."""
-CODECS = ("ascii", "cp437", "utf-8", "utf-16-le")
+CODECS = ("ascii", "cp437", "utf-8", "utf-16-le", "utf-16-be")
 """Python finds a codec by importing a file at its first use."""
