@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import struct
 import subprocess
@@ -130,3 +131,17 @@ def test_a_later_segment_is_refused_in_words(safelight: Command, tmp_path: Path)
     safelight("new", safelight.case)
     done = safelight("add", safelight.case, tmp_path / "disk.002", expect=(2,), SAFELIGHT_TRACE="")
     assert b"disk.001 is. Nothing was added" in done.stderr
+
+
+@needs_qemu
+def test_parents_are_added_without_a_trace(safelight: Command) -> None:
+    """The format of the child is told from its first bytes: its access time and that of the parent stay what they were."""
+    raw = safelight.folder / "disk.raw"
+    raw.write_bytes(disk_bytes())
+    base = convert(raw, safelight.folder / "base.vhd", "vpc")
+    child = differencing_vhd(base, safelight.folder / "child.vhd", 1, 0, b"x" * 512)
+    for path in (base, child):
+        os.utime(path, ns=(10**18, 10**18 + 1))
+    safelight("new", safelight.case)
+    safelight("add", safelight.case, child, "--parent", base, "--exhibit", "A")
+    assert [path.stat().st_atime_ns for path in (base, child)] == [10**18, 10**18]

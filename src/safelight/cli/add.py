@@ -118,7 +118,7 @@ def _with_parents(source: tuple[Path, str, tuple[Part, ...]], parents: tuple[Pat
 
     path, form, parts = source
     # Only a format that names its parent: the files of any other are joined, and a parent would become a part of the disk.
-    if form != "image" or not _head(path).startswith(CHAINED):
+    if form != "image" or not _head(path.resolve()).startswith(CHAINED):
         raise Usage(f"{path} is no VMDK, VHD, VHDX or QCOW image, so it has no --parent. Nothing was added.")
     files = [file for parent in parents for file in _segments(parent)]
     if any(file.is_dir() for file in files):
@@ -127,8 +127,21 @@ def _with_parents(source: tuple[Path, str, tuple[Part, ...]], parents: tuple[Pat
 
 
 def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
+    import os
+
+    with os.fdopen(_open(path), "rb") as file:
         return file.read(32)
+
+
+def _open(path: Path) -> int:
+    """Open a file of evidence without a trace. Raise `Usage` where it cannot be read."""
+    from safelight.errors import Usage
+    from safelight.evidence.folder import open_untouched
+
+    try:
+        return open_untouched(path)
+    except OSError as e:
+        raise Usage(f"{path} cannot be read: {e.strerror or e}. Nothing was added.") from None
 
 
 def _part(path: Path, quick: bool) -> Part:
@@ -136,14 +149,8 @@ def _part(path: Path, quick: bool) -> Part:
     import os
 
     from safelight.case import Part
-    from safelight.errors import Usage
-    from safelight.evidence.folder import open_untouched
 
-    try:
-        fd = open_untouched(path)
-    except OSError as e:
-        raise Usage(f"{path} cannot be read: {e.strerror or e}. Nothing was added.") from None
-    with os.fdopen(fd, "rb") as file:
+    with os.fdopen(_open(path), "rb") as file:
         info = os.fstat(file.fileno())
         digest = ""
         if not quick:
