@@ -194,18 +194,6 @@ def test_a_method_that_is_not_read_is_named(tmp_path: Path) -> None:
     assert "unsupported" in kinds
 
 
-def test_deflate64_in_pieces_and_cut(tmp_path: Path) -> None:
-    """Runs of one byte come out in bounded blocks; of a cut stream comes what is there, with its problem."""
-    (tmp_path / "big").write_bytes(bytes(3_000_000) + os.urandom(100_000))
-    subprocess.run(["7z", "a", "-tzip", "-mm=Deflate64", "x.zip", "big"], cwd=tmp_path, check=True, capture_output=True)
-    data = (tmp_path / "x.zip").read_bytes()
-    (member,) = (m for m in listed(data, "application/zip") if isinstance(m, Member))
-    blocks = list(member.blocks())
-    assert b"".join(blocks) == (tmp_path / "big").read_bytes()
-    assert max(map(len, blocks)) <= 1 << 20
-    assert failure(data[:60_000], "application/zip", 1) == "corrupt"
-
-
 def test_7z_password_shows_names(tmp_path: Path) -> None:
     """With -p the names are listed and reading is encrypted; with -mhe the archive is encrypted."""
     found = listed(seven_zip(tmp_path, "-t7z", "-psafelight"), "application/x-7z-compressed")
@@ -503,7 +491,6 @@ def test_members_in_no_directory_are_found() -> None:
 
 def test_names_are_the_same_in_the_c_locale(tmp_path: Path) -> None:
     """In the C locale libarchive would give `?` for letters of 7z and pax names: the names come as UTF-8 all the same."""
-    import os
     import sys
 
     if shutil.which("7z") is None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import zipfile
 from pathlib import Path
 
 import pytest
+from test_archives import failure, listed
 
 from images import content
 from safelight.evidence.bytesource import MemorySource
 from safelight.evidence.source import Unreadable
+from safelight.extract.archives import Member
 from safelight.extract.archives.content import BLOCK
 from safelight.extract.archives.content import content as unpacked
 
@@ -50,3 +53,15 @@ def test_damage_and_a_cut_are_errors(tmp_path: Path) -> None:
         with pytest.raises(Unreadable) as caught:
             list(unpacked(MemorySource(bytes(wrong)), 9, 0, len(wrong), entry.file_size, entry.CRC))
         assert caught.value.kind == "corrupt"
+
+
+def test_deflate64_in_pieces_and_cut(tmp_path: Path) -> None:
+    """Runs of one byte come out in bounded blocks; of a cut stream comes what is there, with its problem."""
+    (tmp_path / "big").write_bytes(bytes(3_000_000) + os.urandom(100_000))
+    subprocess.run(["7z", "a", "-tzip", "-mm=Deflate64", "x.zip", "big"], cwd=tmp_path, check=True, capture_output=True)
+    data = (tmp_path / "x.zip").read_bytes()
+    (member,) = (m for m in listed(data, "application/zip") if isinstance(m, Member))
+    blocks = list(member.blocks())
+    assert b"".join(blocks) == (tmp_path / "big").read_bytes()
+    assert max(map(len, blocks)) <= 1 << 20
+    assert failure(data[:60_000], "application/zip", 1) == "corrupt"

@@ -3,6 +3,7 @@ model, and the problems of that look alone."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ OWN_PROBLEMS = frozenset(["crashed", "limit.time", "limit.memory", "protocol", "
 SIDE_LIMIT = 1 << 31
 
 
-class LookTables:
+class LookTables(ABC):
     """The tables of one shard of a further look, in canonical order of the items that were looked at."""
 
     STEP, WORDS = "", ""
@@ -49,9 +50,9 @@ class LookTables:
             for index, (kind, reason) in enumerate(problems):
                 self._problem(row, item.member, index, kind, reason)
 
+    @abstractmethod
     def _found(self, sha256: bytes, item: Item) -> list[tuple[str, str]]:
         """Write what was found in a content that was not seen before; return what is wrong with the answer."""
-        raise NotImplementedError
 
     def _problem(self, row: dict[str, Any], member: int, index: int, kind: str, reason: str) -> None:
         place = (self.exhibit.label, self.exhibit.source, row["ordinal"], member, index, row["item_id"], row["origin"], self.STEP)
